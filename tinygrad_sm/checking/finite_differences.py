@@ -1,0 +1,107 @@
+"""Finite differences against the tape: how a derivative is known to be right, and why it is probably wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_sm.checking.causes import likely_cause
+from tinygrad_sm.engine.primitive import Primitive
+from tinygrad_sm.engine.tensor import Tensor, plain
+from tinygrad_sm.engine.transforms import gradients
+from tinygrad_sm.errors import GradcheckError
+
+
+def gradcheck(
+    f: Callable[..., Any],
+    inputs: Any,
+    order: int = 1,
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-6,
+    rtol: float = 1e-4,
+    seed: int = 0,
+) -> bool:
+    """Compare the derivatives of f with central differences, (f(x + eps) - f(x - eps)) / (2 eps), in float64.
+
+    Args: f: takes tensors, returns one or a tuple. inputs: an array or a sequence of arguments, of which floating arrays
+    are checked, element by element, under a random cotangent. order: 2 checks the derivative of the derivative as well.
+    Returns True. Raises GradcheckError with the argument, the worst element, both values and the likely cause.
+
+    >>> gradcheck(lambda x: x.exp(), np.array([0.0, 1.0]), order=2)
+    True
+    """
+    values = [plain(x) for x in inputs] if isinstance(inputs, (list, tuple)) else [np.asarray(plain(inputs))]
+    values = [x.astype(float) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x for x in values]
+    checked = [i for i, x in enumerate(values) if isinstance(x, np.ndarray) and x.dtype.kind == "f" and _has_rule(f, i)]
+    outputs = _outputs(f, values)
+    rng = np.random.default_rng(seed)
+    cotangents = [rng.uniform(0.5, 1.5, out.shape) * rng.choice([-1, 1], out.shape) for out in outputs]
+
+    def scalar(*operands: Any) -> float:
+        return sum(float(np.vdot(c, plain(out))) for c, out in zip(cotangents, _outputs(f, operands), strict=True))
+
+    for i, got in zip(checked, derivative(f, values, checked, cotangents), strict=True):
+        expected = _central_differences(scalar, values, i, eps)
+        _compare(f, f"argument {i}", got.data, expected, atol, rtol)
+    if order > 1:
+
+        def first_order(*operands: Any) -> Any:
+            n = len(values)
+            return tuple(derivative(f, operands[:n], checked, operands[n:], create_graph=True))
+
+        gradcheck(first_order, [*values, *cotangents], order - 1, eps=eps, atol=atol, rtol=rtol, seed=seed + 1)
+    return True
+
+
+def derivative(
+    f: Callable[..., Any], values: Sequence[Any], checked: Sequence[int], cotangents: Any, create_graph: bool = False
+) -> list[Tensor]:
+    """The gradients of sum(cotangent * f) with respect to the checked arguments."""
+    operands = [
+        x if isinstance(x, Tensor) and x.requires_grad else Tensor(x, requires_grad=True) if i in checked else x
+        for i, x in enumerate(values)
+    ]
+    weighted = [(out * c).sum() for out, c in zip(_outputs(f, operands), cotangents, strict=True)]
+    total = sum(weighted[1:], weighted[0])
+    inputs = [operands[i] for i in checked]
+    if not total.requires_grad:
+        return [Tensor(np.zeros(x.shape)) for x in inputs]
+    return gradients(total, inputs, create_graph)  # type: ignore[no-any-return]
+
+
+def _has_rule(f: Callable[..., Any], i: int) -> bool:
+    return not isinstance(f, Primitive) or f.rule(i) is not None
+
+
+def _outputs(f: Callable[..., Any], operands: Sequence[Any]) -> tuple[Any, ...]:
+    out = f(*operands)
+    return tuple(out) if isinstance(out, (tuple, list)) else (out,)
+
+
+def _central_differences(scalar: Callable[..., float], values: Sequence[Any], i: int, eps: float) -> Any:
+    """The derivative of a scalar function with respect to every element of one argument."""
+    slope = np.empty_like(values[i])
+    for position in np.ndindex(values[i].shape):
+        sides = []
+        for step in (eps, -eps):
+            moved = values[i].copy()
+            moved[position] += step
+            sides.append(scalar(*values[:i], moved, *values[i + 1 :]))
+        slope[position] = (sides[0] - sides[1]) / (2 * eps)
+    return slope
+
+
+def _compare(f: Callable[..., Any], argument: str, got: Any, expected: Any, atol: float, rtol: float) -> None:
+    wrong = ~np.isclose(got, expected, rtol=rtol, atol=atol)
+    if wrong.any():
+        distance = np.where(wrong, np.nan_to_num(np.abs(got - expected), nan=np.inf), -1)
+        worst = tuple(int(i) for i in np.unravel_index(np.argmax(distance), distance.shape))
+        name = getattr(f, "name", getattr(f, "__name__", "f"))
+        raise GradcheckError(
+            f"{name}: the gradient for {argument} {got.shape} is wrong in {wrong.sum()} of {wrong.size} elements, most "
+            f"at {worst}: got {got[worst]:.6g}, finite differences give {expected[worst]:.6g}",
+            remedy=likely_cause(got, expected),
+        )

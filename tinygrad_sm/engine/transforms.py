@@ -1,0 +1,102 @@
+"""Gradients as values and as functions: `gradients` of what was recorded, `grad` and `value_and_grad` of a function."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_sm.engine.primitive import PRIMITIVES
+from tinygrad_sm.engine.tape import Sweep, no_grad
+from tinygrad_sm.engine.tensor import Tensor, from_edge, record
+from tinygrad_sm.errors import DTypeError, GradientError, ShapeError
+
+
+def gradients(output: Tensor, inputs: Any, create_graph: bool = False, *, cotangent: Any = None) -> Any:
+    """Derivatives of a recorded tensor with respect to others, leaves or not; no `grad` is touched.
+
+    Args: output: a scalar, or any tensor with a cotangent of its shape. inputs: a tensor, or a sequence of them.
+    create_graph: record the derivatives too, so that they can be differentiated. Returns a tensor, or a list, of the
+    inputs' shapes; zeros for an input that has no influence. Raises GradientError for one that carries no gradient.
+
+    >>> x = Tensor(3.0, requires_grad=True)
+    >>> slope = gradients(x**3, x, create_graph=True)
+    >>> slope.item(), gradients(slope, x).item()
+    (27.0, 18.0)
+    """
+    several = not isinstance(inputs, Tensor)
+    tensors = list(inputs) if several else [inputs]
+    edges = [tensor._edge for tensor in tensors if tensor._edge]
+    if len(edges) < len(tensors):
+        raise GradientError("gradients: an input carries no gradient", remedy="make it with requires_grad=True")
+    edge, seed = output._seed(cotangent)
+    if create_graph:
+        seed = cotangent if isinstance(cotangent, Tensor) else from_edge(seed, None)
+    with Sweep(edge, seed, targets=edges, wrap=from_edge if create_graph else None) as sweep:
+        for rule, arguments, options in sweep:
+            contribution = rule(*arguments, **options)
+            sweep.add(contribution)
+    found = [sweep.cotangents.get(edge) for edge in edges]
+    results = [np.zeros_like(t.data) if g is None else g for t, g in zip(tensors, found, strict=True)]
+    results = [g if isinstance(g, Tensor) else from_edge(g, None) for g in results]
+    return results if several else results[0]
+
+
+def value_and_grad(f: Callable[..., Any], argnum: int | Sequence[int] = 0) -> Callable[..., tuple[Any, Any]]:
+    """The function that returns f and its derivative with respect to the argument of that position, or a tuple of them.
+
+    f takes tensors and returns a scalar. Given arrays or numbers the function returns arrays; given tensors, tensors,
+    and where one of those carries a gradient the derivative can be differentiated in its turn.
+
+    >>> value_and_grad(lambda x: (x * x).sum())(np.array([1.0, 2.0]))
+    (array(5.), array([2., 4.]))
+    """
+    single = isinstance(argnum, int)
+    positions: Sequence[int] = [argnum] if isinstance(argnum, int) else argnum
+
+    @functools.wraps(f)
+    def differentiated(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        if any(not -len(args) <= i < len(args) for i in positions):
+            raise GradientError(f"grad: no positional argument {argnum} among the {len(args)} given")
+        operands = list(args)
+        nested = any(isinstance(args[i], Tensor) and args[i].requires_grad for i in positions)
+        for i in positions:
+            operands[i] = _variable(args[i])
+        output = f(*operands, **kwargs)
+        if not isinstance(output, Tensor) or output.size != 1:
+            shape = getattr(output, "shape", type(output).__name__)
+            raise ShapeError(f"grad: the function must return a scalar Tensor, not {shape}", remedy="reduce with .sum()")
+        inputs = [operands[i] for i in positions]
+        slopes = gradients(output, inputs, nested) if output.requires_grad else [_variable(x).detach() * 0 for x in inputs]
+        if not any(isinstance(arg, Tensor) for arg in args):
+            output, slopes = output.data, [slope.data for slope in slopes]
+        return output, slopes[0] if single else tuple(slopes)
+
+    return differentiated
+
+
+def _variable(value: Any) -> Tensor:
+    """A tensor to differentiate by: a new leaf, or a value of its own where the argument carries a gradient already."""
+    if isinstance(value, Tensor) and value.requires_grad:
+        return record(PRIMITIVES["positive"], (value,), {})  # type: ignore[no-any-return]
+    array = np.asarray(value)
+    if array.dtype.kind not in "f" and not isinstance(value, (int, float)):
+        raise DTypeError(f"grad: an argument of type {array.dtype} has no derivative", remedy="pass floating values")
+    return Tensor(array, requires_grad=True, dtype=None if array.dtype.kind == "f" else float)
+
+
+def grad(f: Callable[..., Any], argnum: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """The derivative of a scalar function, as a function; see `value_and_grad`.
+
+    >>> float(grad(grad(lambda x: x**3))(2.0))
+    12.0
+    """
+    both = value_and_grad(f, argnum)
+
+    @functools.wraps(f)
+    def derivative(*args: Any, **kwargs: Any) -> Any:
+        return both(*args, **kwargs)[1]
+
+    return derivative

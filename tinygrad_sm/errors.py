@@ -1,0 +1,146 @@
+"""Every exception that this package raises on purpose.
+
+    TinygradError                     catch this to catch them all
+    |-- ShapeError (ValueError)           shapes that do not fit each other
+    |-- BoundsError (IndexError)          an index or axis outside an array; also a ValueError
+    |-- DTypeError (TypeError)            a type that the operation cannot take
+    |-- ArgumentError (ValueError)        an argument whose value makes no sense
+    |   `-- TargetError                   class labels that are out of range, of the wrong shape or type
+    |-- UnsupportedError (TypeError)      a NumPy function or option that tensors do not answer to
+    |-- GradientError (RuntimeError)      a gradient that does not exist or cannot be had this way
+    |   |-- InPlaceError                  a write that would falsify the tape
+    |   |-- StaleValueError               a value changed after it was recorded
+    |   `-- RuleError                     a derivative rule that failed or returned the wrong shape
+    |-- GradcheckError (AssertionError)   a derivative that disagrees with finite differences
+    |-- StateError (ValueError)           a state_dict that does not fit the module or optimiser
+    |-- FileError (OSError)               a file that is missing, truncated or not ours
+    `-- MissingExtraError (ImportError)   an optional dependency that is not installed
+
+Each one also derives from the built-in exception that Python programmers would expect, says which operation
+failed, where in the user's code, and what to do about it. Stands above everything else in the package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from inspect import Signature
+from typing import Any, Self
+
+from tinygrad_sm.location import Location, Where, caller
+
+
+class TinygradError(Exception):
+    """Base of all errors of this package: a message, then the user's own line and expression, then a remedy.
+
+    `where` is the place to show; without it, the user's line that is running now.
+
+    >>> error = ShapeError("add: x (3,) and y (4,) do not broadcast", remedy="reshape one of them")
+    >>> print(error.message, "->", error.remedy)
+    add: x (3,) and y (4,) do not broadcast -> reshape one of them
+    """
+
+    def __init__(self, message: str, *, remedy: str = "", where: Where | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+        where = where or caller()
+        self.location = Location(*where) if where else None
+
+    def inside(self, op: str) -> Self:
+        """The same error, told which operation it arose in."""
+        if not self.message.startswith(f"{op}:"):
+            self.message = f"{op}: {self.message}"
+        return self
+
+    def __str__(self) -> str:
+        lines = [self.message]
+        if self.location:
+            lines.append(self.location.show())
+        if self.remedy:
+            lines.append(f"  -> {self.remedy}")
+        return "\n".join(lines)
+
+
+class ShapeError(TinygradError, ValueError):
+    """Shapes that do not fit each other or the operation."""
+
+
+class BoundsError(TinygradError, IndexError, ValueError):
+    """An index or an axis outside an array."""
+
+
+class DTypeError(TinygradError, TypeError):
+    """A type that the operation cannot take."""
+
+
+class ArgumentError(TinygradError, ValueError):
+    """An argument whose value makes no sense."""
+
+
+class TargetError(ArgumentError):
+    """Class labels that are out of range, of the wrong shape or of the wrong type."""
+
+
+class UnsupportedError(TinygradError, TypeError):
+    """A NumPy function or option that tensors do not answer to."""
+
+
+class GradientError(TinygradError, RuntimeError):
+    """A gradient that does not exist or cannot be had this way."""
+
+
+class InPlaceError(GradientError):
+    """A write that would falsify the tape."""
+
+
+class StaleValueError(GradientError):
+    """A value that was changed after it was recorded and before backward needed it."""
+
+
+class RuleError(GradientError):
+    """A derivative rule that failed or returned the wrong shape."""
+
+
+class GradcheckError(TinygradError, AssertionError):
+    """A derivative that disagrees with finite differences."""
+
+
+class StateError(TinygradError, ValueError):
+    """A state_dict that does not fit the module or optimiser it is loaded into."""
+
+
+class FileError(TinygradError, OSError):
+    """A file that is missing, truncated or not one of ours."""
+
+
+class MissingExtraError(TinygradError, ImportError):
+    """An optional dependency that is not installed."""
+
+
+def describe(value: Any) -> str:
+    """Shape and dtype of an array, the repr of anything else: how arguments appear in messages."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"{value.shape} {value.dtype}"
+    if isinstance(value, (list, tuple)) and any(hasattr(item, "shape") for item in value):
+        return "[" + ", ".join(describe(item) for item in value) + "]"
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def from_numpy(
+    error: Exception,
+    op: str,
+    signature: Signature,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    hint: str,
+) -> TinygradError:
+    """The error of ours that says what NumPy's did, with the op, every argument's shape, the user's line and advice."""
+    try:
+        bound = signature.bind(*args, **kwargs).arguments
+    except TypeError as mismatch:
+        return UnsupportedError(f"{op}: {mismatch}", remedy=f"call it as {op}{signature}")
+    kinds = ((IndexError, BoundsError), (TypeError, DTypeError), (Exception, ShapeError))
+    kind = next(ours for theirs, ours in kinds if isinstance(error, theirs))
+    described = ", ".join(f"{name} {describe(value)}" for name, value in bound.items())
+    return kind(f"{op}: {described}: {str(error).removeprefix(f'{op}: ')}", remedy=hint if kind is ShapeError else "")

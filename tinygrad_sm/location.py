@@ -1,0 +1,120 @@
+"""Where in the user's own code something happened, down to the expression.
+
+Recording keeps only a pair `(code object, instruction offset)` per operation, which costs a fraction of a
+microsecond; everything readable is worked out here, when somebody asks. Read `engine/tape.py` next.
+"""
+
+from __future__ import annotations
+
+import functools
+import linecache
+import os
+import sys
+from types import CodeType
+
+PACKAGE = "tinygrad_sm"
+
+Where = tuple[CodeType, int]  # a code object and the byte offset of the instruction that was running in it
+
+
+def caller() -> Where | None:
+    """The innermost running frame outside this package, or None where all frames are ours.
+
+    A frame is never kept: it would keep every array in its local variables alive.
+    """
+    frame = sys._getframe(1)
+    while True:
+        module = frame.f_globals.get("__name__", "")
+        if module != PACKAGE and not module.startswith(PACKAGE + "."):
+            return frame.f_code, frame.f_lasti
+        if frame.f_back is None:
+            return None
+        frame = frame.f_back
+
+
+class Location:
+    """A place in the user's code: file, line, function and, where Python recorded columns, the expression.
+
+    >>> def f(x):
+    ...     return caller()
+    >>> Location(compile("1 + 1", "lesson.py", "eval"), 0)
+    <Location lesson.py:1>
+    """
+
+    __slots__ = ("code", "offset")
+
+    def __init__(self, code: CodeType, offset: int) -> None:
+        self.code = code
+        self.offset = offset
+
+    @property
+    def filename(self) -> str:
+        """The file as Python knows it; a notebook cell has a name of its own."""
+        return self.code.co_filename
+
+    @property
+    def function(self) -> str:
+        """The qualified name of the function, `<module>` at top level."""
+        return self.code.co_qualname
+
+    @property
+    def span(self) -> tuple[int, int | None, int | None, int | None]:
+        """First line, last line, first and last column (UTF-8 byte offsets); None where unknown."""
+        line, end_line, column, end_column = _positions(self.code)[self.offset // 2]
+        return line or self.code.co_firstlineno, end_line, column, end_column
+
+    @property
+    def line(self) -> int:
+        """Line number, counted from 1."""
+        return self.span[0]
+
+    @property
+    def source_line(self) -> str:
+        """The text of the line without its newline, empty where the source cannot be found."""
+        return linecache.getline(self.filename, self.line).rstrip("\n")
+
+    @property
+    def expression(self) -> str:
+        """The text of the very expression that ran; the stripped line where columns are missing."""
+        columns = self._columns()
+        text = self.source_line
+        return text[slice(*columns)] if columns else text.strip()
+
+    def _columns(self) -> tuple[int, int] | None:
+        """Columns of the expression on its first line, in characters rather than bytes."""
+        line, end_line, start, end = self.span
+        if start is None or end is None or not self.source_line:
+            return None
+        encoded = self.source_line.encode()
+        stop = end if end_line == line else len(encoded)
+        return len(encoded[:start].decode()), len(encoded[:stop].decode())
+
+    def __str__(self) -> str:
+        """`file:line`, the file relative to the working directory where it lies below it."""
+        name = self.filename
+        inside = name.startswith(os.getcwd() + os.sep)
+        return f"{os.path.relpath(name) if inside else name}:{self.line}"
+
+    def __repr__(self) -> str:
+        return f"<Location {self}>"
+
+    def show(self) -> str:
+        """Two or three lines: the place, the source line, and the expression underlined."""
+        head = f"  {self}" + ("" if self.function == "<module>" else f" in {self.function}")
+        text = self.source_line
+        if not text:
+            return head
+        stripped = text.lstrip()
+        lines = [head, f"    {stripped}"]
+        columns = self._columns()
+        if columns:
+            indent = len(text) - len(stripped)
+            start, end = columns[0] - indent, columns[1] - indent
+            lines.append("    " + " " * start + "~" * (end - start))
+        return "\n".join(lines)
+
+
+@functools.lru_cache(maxsize=1024)
+def _positions(code: CodeType) -> list[tuple[int | None, int | None, int | None, int | None]]:
+    """Source positions of every instruction of a code object, decoded once."""
+    return list(code.co_positions())

@@ -1,0 +1,240 @@
+"""Layers: Linear, Sequential, MLP, Dropout and one layer per activation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_sm.errors import ArgumentError
+from tinygrad_sm.nn import functional as F
+from tinygrad_sm.nn import init
+from tinygrad_sm.nn.module import Module, Parameter
+from tinygrad_sm.randomness import default_generator
+
+
+class Linear(Module):
+    """Affine map of the last axis: out = x @ weight + bias.
+
+    Args: in_features, out_features; bias=False leaves it out; initial: an initialiser from `nn.init` for the weight,
+    by default uniform between -1/sqrt(in_features) and 1/sqrt(in_features) for both. Maps (..., in_features) to
+    (..., out_features). `weight` is (in_features, out_features), transposed with respect to PyTorch's.
+
+    >>> Linear(3, 2)(np.ones((4, 3), np.float32)).shape
+    (4, 2)
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        initial: init.Initialiser | None = None,
+        dtype: Any = np.float32,
+        generator: np.random.Generator | None = None,
+    ) -> None:
+        if in_features < 1 or out_features < 1:
+            raise ArgumentError(f"Linear({in_features}, {out_features})", remedy="both sizes must be at least 1")
+        generator = generator or default_generator()
+        bound = 1 / math.sqrt(in_features)
+        shape = (in_features, out_features)
+        if initial:
+            self.weight = Parameter(initial(shape, generator=generator, dtype=dtype))
+        else:
+            self.weight = Parameter(generator.uniform(-bound, bound, shape).astype(dtype))
+        self.bias: Parameter | None = None
+        if bias:
+            values = np.zeros(out_features) if initial else generator.uniform(-bound, bound, out_features)
+            self.bias = Parameter(values.astype(dtype))
+
+    def forward(self, x: Any) -> Any:
+        """X @ weight + bias."""
+        return F.linear(x, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """The sizes."""
+        in_features, out_features = self.weight.shape
+        return f"{in_features}, {out_features}" + ("" if self.bias is not None else ", bias=False")
+
+
+class Sequential(Module):
+    """Modules applied one after the other; its children are named 0, 1, 2, ...
+
+    >>> model = Sequential(Linear(2, 3), ReLU(), Linear(3, 1))
+    >>> [name for name, _ in model.named_parameters()]
+    ['0.weight', '0.bias', '2.weight', '2.bias']
+    """
+
+    def __init__(self, *modules: Module) -> None:
+        for i, module in enumerate(modules):
+            if not isinstance(module, Module):
+                raise ArgumentError(f"Sequential: item {i} is {type(module).__name__}, not a Module")
+            setattr(self, str(i), module)
+
+    def forward(self, x: Any) -> Any:
+        """Each module applied to what the one before returned."""
+        for module in self.children():
+            x = module(x)
+        return x
+
+    def __len__(self) -> int:
+        return len(list(self.children()))
+
+    def __getitem__(self, index: int) -> Module:
+        return list(self.children())[index]
+
+    def __iter__(self) -> Iterator[Module]:
+        return self.children()
+
+
+class ReLU(Module):
+    """max(x, 0), see `ops.relu`."""
+
+    def forward(self, x: Any) -> Any:
+        """Apply it to each element."""
+        return F.relu(x)
+
+
+class LeakyReLU(Module):
+    """X for x > 0, else negative_slope x, see `ops.leaky_relu`."""
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        self.negative_slope = negative_slope
+
+    def forward(self, x: Any) -> Any:
+        """Apply it to each element."""
+        return F.leaky_relu(x, self.negative_slope)
+
+
+class ELU(Module):
+    """X for x > 0, else alpha (e**x - 1), see `ops.elu`."""
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = alpha
+
+    def forward(self, x: Any) -> Any:
+        """Apply it to each element."""
+        return F.elu(x, self.alpha)
+
+
+class Softplus(Module):
+    """log(1 + e**x), see `ops.softplus`."""
+
+    def forward(self, x: Any) -> Any:
+        """Apply it to each element."""
+        return F.softplus(x)
+
+
+class Sigmoid(Module):
+    """1 / (1 + e**-x), see `ops.sigmoid`."""
+
+    def forward(self, x: Any) -> Any:
+        """Apply it to each element."""
+        return F.sigmoid(x)
+
+
+class Tanh(Module):
+    """Hyperbolic tangent, see `ops.tanh`."""
+
+    def forward(self, x: Any) -> Any:
+        """Apply it to each element."""
+        return F.tanh(x)
+
+
+class Softmax(Module):
+    """Softmax along an axis, see `ops.softmax`; not to be put before `cross_entropy`."""
+
+    def __init__(self, axis: int = -1) -> None:
+        self.axis = axis
+
+    def forward(self, x: Any) -> Any:
+        """Apply it along the axis."""
+        return F.softmax(x, self.axis)
+
+
+class LogSoftmax(Module):
+    """Logarithm of the softmax along an axis, see `ops.log_softmax`."""
+
+    def __init__(self, axis: int = -1) -> None:
+        self.axis = axis
+
+    def forward(self, x: Any) -> Any:
+        """Apply it along the axis."""
+        return F.log_softmax(x, self.axis)
+
+
+class Flatten(Module):
+    """All axes but the first made one: (N, ...) to (N, D)."""
+
+    def forward(self, x: Any) -> Any:
+        """Reshape without copying where possible."""
+        return x.reshape(x.shape[0], -1)
+
+
+class Dropout(Module):
+    """While training, zero each value with probability p and scale the others by 1 / (1 - p).
+
+    >>> Dropout(0.5).eval()(np.ones(3))
+    array([1., 1., 1.])
+    """
+
+    def __init__(self, p: float = 0.5, *, generator: np.random.Generator | None = None) -> None:
+        if not 0 <= p < 1:
+            raise ArgumentError(f"Dropout({p})", remedy="pass a probability from 0 up to, but not including, 1")
+        self.p = p
+        self.generator = generator
+
+    def forward(self, x: Any) -> Any:
+        """Drop, if training."""
+        return F.dropout(x, self.p, self.training, generator=self.generator)
+
+    def extra_repr(self) -> str:
+        """The probability."""
+        return f"{self.p}"
+
+
+ACTIVATIONS: dict[str, type[Module]] = {
+    "relu": ReLU,
+    "leaky_relu": LeakyReLU,
+    "elu": ELU,
+    "softplus": Softplus,
+    "sigmoid": Sigmoid,
+    "tanh": Tanh,
+}
+
+
+class MLP(Sequential):
+    """Multi-layer perceptron: linear layers with an activation between them, and dropout after it.
+
+    Args: sizes: [in_features, hidden, ..., out_features]; activation: a name from `ACTIVATIONS`; dropout: probability.
+    Weights start from Kaiming's initialisation for rectifiers and from Xavier's otherwise, biases from 0. Maps
+    (N, in_features) to (N, out_features); the output is not activated, as `cross_entropy` expects.
+
+    >>> MLP([64, 32, 10])(np.ones((5, 64), np.float32)).shape
+    (5, 10)
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        activation: str = "relu",
+        *,
+        dropout: float = 0.0,
+        generator: np.random.Generator | None = None,
+    ) -> None:
+        if len(sizes) < 2:
+            raise ArgumentError(f"MLP({list(sizes)})", remedy="give at least the sizes of the input and the output")
+        if activation not in ACTIVATIONS:
+            raise ArgumentError(f"MLP: unknown activation {activation!r}", remedy=f"one of {', '.join(ACTIVATIONS)}")
+        rectifier = activation in ("relu", "leaky_relu", "elu", "softplus")
+        initial = init.kaiming_normal if rectifier else init.xavier_uniform
+        layers: list[Module] = []
+        for i, (width, following) in enumerate(zip(sizes, sizes[1:], strict=False)):
+            if i:
+                layers.append(ACTIVATIONS[activation]())
+                layers += [Dropout(dropout, generator=generator)] if dropout else []
+            layers.append(Linear(width, following, initial=initial, generator=generator))
+        super().__init__(*layers)

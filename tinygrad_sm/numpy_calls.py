@@ -1,0 +1,53 @@
+"""NumPy's calling conventions turned into ours, so that `np.sum(t, 0, keepdims=True)` means what it says."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_sm.errors import UnsupportedError
+
+# Functions that ask for no values, or whose answer has no derivative: they may see the bare arrays of any tensor.
+PLAIN = {np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.full_like, np.empty_like, np.result_type}
+PLAIN |= {np.allclose, np.array_equal, np.isclose, np.count_nonzero, np.array_repr, np.array_str, np.array2string}
+
+
+def translate(
+    func: Callable[..., Any], signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a NumPy call as those of an operation of ours with the given signature.
+
+    A parameter corresponds to ours of the same name, or else of the same position; one that we lack is refused by
+    name unless it holds NumPy's default.
+    """
+    theirs = inspect.signature(func).parameters
+    ours = list(signature.parameters)
+    named = {}
+    for position, (name, value) in enumerate((dict(zip(theirs, args, strict=False)) | dict(kwargs)).items()):
+        if name in ours:
+            named[name] = value
+        elif position < len(ours) and ours[position] not in theirs and name in list(theirs)[: len(ours)]:
+            named[ours[position]] = value
+        elif name not in theirs or value is not theirs[name].default:
+            remedy = f"leave {name}= out, or call np.{func.__name__} on t.data if no gradient is needed"
+            raise UnsupportedError(f"np.{func.__name__}: tensors do not take {name}=", remedy=remedy)
+    bound = signature.bind(**named)
+    return bound.args, bound.kwargs
+
+
+def unsupported(name: str, known: Iterable[str]) -> UnsupportedError:
+    """The error for a NumPy function that tensors do not record, with the operations of a similar name."""
+    close = difflib.get_close_matches(name.split(".")[0], list(known), n=2, cutoff=0.5)
+    hint = f"use tg.{' or tg.'.join(close)}, " if close else ""
+    remedy = f"{hint}or call it on t.data if no gradient is needed"
+    return UnsupportedError(f"np.{name} is not an operation that tensors record", remedy=remedy)
+
+
+def flat(values: Iterable[Any]) -> Iterator[Any]:
+    """All values, those within lists and tuples too."""
+    for value in values:
+        yield from flat(value) if isinstance(value, (list, tuple)) else (value,)

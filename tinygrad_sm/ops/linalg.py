@@ -1,0 +1,104 @@
+"""Matrix products.
+
+Source: M. Giles, An extended collection of matrix derivative results for forward and reverse mode algorithmic
+differentiation, Oxford, 2008. A matrix product sums over other elements, so here a zero cotangent times an infinite
+operand is NaN, as in NumPy.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinygrad_sm.engine.primitive import Array, primitive, unbroadcast
+from tinygrad_sm.ops.samples import Sample, normal
+
+
+@primitive(
+    method=False,
+    numpy=[np.matmul],
+    hint="the last axis of x must be as long as the second last of y (its only one, if y is 1-d)",
+    samples=[
+        Sample(normal(2, 3), normal(3, 4)),
+        Sample(normal(3), normal(3)),
+        Sample(normal(3), normal(3, 4)),
+        Sample(normal(2, 3), normal(3)),
+        Sample(normal(5, 2, 3), normal(5, 3, 4)),
+        Sample(normal(5, 1, 2, 3), normal(4, 3, 2)),
+        Sample(normal(3), normal(2, 3, 4)),
+        Sample(normal(2, 2, 3), normal(3)),
+    ],
+)
+def matmul(x: Array, y: Array) -> Array:
+    """Matrix product: out_ik = sum_j x_ij y_jk over the last two axes, leading axes broadcast, 1-d operands as in NumPy.
+
+    >>> matmul(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]))
+    array([[11.]])
+    """
+    return np.matmul(x, y)
+
+
+@matmul.vjp("x")
+def matmul_vjp_x(g: Array, out: Array, x: Array, y: Array) -> Array:
+    if y.ndim == 1:
+        return unbroadcast(np.expand_dims(g, -1) * y, x.shape)
+    if x.ndim == 1:
+        return unbroadcast(np.squeeze(y @ np.expand_dims(g, -1), -1), x.shape)
+    return unbroadcast(g @ np.swapaxes(y, -1, -2), x.shape)
+
+
+@matmul.vjp("y")
+def matmul_vjp_y(g: Array, out: Array, x: Array, y: Array) -> Array:
+    if x.ndim == 1:
+        return unbroadcast(np.expand_dims(x, -1) * np.expand_dims(g, -2), y.shape) if y.ndim > 1 else g * x
+    if y.ndim == 1:
+        return unbroadcast(np.squeeze(np.expand_dims(g, -2) @ x, -2), y.shape)
+    return unbroadcast(np.swapaxes(x, -1, -2) @ g, y.shape)
+
+
+@primitive(
+    method=False,
+    hint="x (..., in_features), weight (in_features, out_features), bias (out_features,)",
+    samples=[
+        Sample(normal(4, 3), normal(3, 2), normal(2)),
+        Sample(normal(4, 3), normal(3, 2)),
+        Sample(normal(3), normal(3, 2), normal(2)),
+        Sample(normal(2, 4, 3), normal(3, 2), normal(2)),
+    ],
+)
+def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
+    """Affine map: out = x @ weight + bias.
+
+    Args: x (..., in_features), weight (in_features, out_features), bias (out_features,) or None. Returns
+    (..., out_features). The weight stands as in the formula, transposed with respect to PyTorch's.
+
+    >>> linear(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]), np.array([0.5]))
+    array([[11.5]])
+    """
+    if np.ndim(weight) != 2 or (bias is not None and np.shape(bias) != np.shape(weight)[1:]):
+        raise ValueError("weight must be a matrix, and bias as long as its rows")
+    out = np.matmul(x, weight)
+    if bias is None:
+        return out
+    return np.add(out, bias, out=out if out.dtype == np.result_type(out, bias) else None)
+
+
+@linear.vjp("x")
+def linear_vjp_x(g: Array, out: Array, x: Array, weight: Array, bias: Array | None = None) -> Array:
+    return g @ weight.T
+
+
+@linear.vjp("weight")
+def linear_vjp_weight(g: Array, out: Array, x: Array, weight: Array, bias: Array | None = None) -> Array:
+    rows = x.reshape(-1, weight.shape[0])
+    return rows.T @ g.reshape(-1, weight.shape[1])
+
+
+@linear.vjp("bias")
+def linear_vjp_bias(g: Array, out: Array, x: Array, weight: Array, bias: Array) -> Array:
+    return unbroadcast(g, bias.shape)
+
+
+@linear.textbook
+def linear_textbook(x: Array, weight: Array, bias: Array | None = None) -> Array:
+    product = x @ weight
+    return product if bias is None else product + bias

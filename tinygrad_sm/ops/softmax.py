@@ -1,0 +1,108 @@
+"""The stable family around softmax: logsumexp, softmax and log_softmax.
+
+All of them shift by the largest value first, because e**(x - max) cannot overflow and the shift cancels. Where every
+value of a row is -inf (a fully masked row) softmax is zero, and where k values are +inf it is 1/k on those.
+
+Source: P. Blanchard, D. J. Higham and N. J. Higham, Accurately computing the log-sum-exp and softmax functions, IMA J.
+Numer. Anal. 41, 2021.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinygrad_sm.engine.primitive import Array, primitive
+from tinygrad_sm.ops.reduction import SAMPLES, Axis, restore_axes
+from tinygrad_sm.ops.samples import Sample, normal
+
+ALONG_AXIS = [Sample(normal(2, 3)), Sample(normal(2, 3), axis=0), Sample(normal(2, 3, 2), axis=1), Sample(normal(3))]
+
+
+def shifted_exp(x: Array, axis: Axis) -> tuple[Array, Array, Array]:
+    """e**(x - max), its sum and max along axes (kept): the stable heart of the family, on plain arrays."""
+    x = np.asarray(x)
+    x = x if x.dtype.kind == "f" else x.astype(float)
+    top = np.max(x, axis=axis, keepdims=True)
+    if np.isfinite(top).all():
+        e = np.asarray(np.subtract(x, top))
+        np.exp(e, out=e)
+    else:  # masked rows and infinities: inf - inf would be NaN
+        e = np.exp(np.where(x == top, 0, x - np.where(np.isfinite(top), top, 0)))
+        e = np.where(np.isneginf(top), 0, np.where(np.isposinf(top), x == top, e)).astype(e.dtype)
+    return e, np.sum(e, axis=axis, keepdims=True), top
+
+
+@primitive(samples=SAMPLES)
+def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Logarithm of a sum of exponentials along axes, a smooth maximum: out = log sum_i e**x_i.
+
+    Neither overflows nor underflows; -inf where all are -inf, +inf where one is. Its derivative is the softmax.
+
+    >>> float(logsumexp(np.array([1000.0, 1000.0])))
+    1000.6931471805599
+    """
+    _, total, top = shifted_exp(x, axis)
+    with np.errstate(divide="ignore"):  # log 0 is the -inf of a fully masked row
+        out = np.log(total) + top
+    return out if keepdims else np.squeeze(out, axis=axis)
+
+
+@logsumexp.vjp("x")
+def logsumexp_vjp_x(g: Array, out: Array, x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    return restore_axes(g, x.shape, axis, keepdims) * softmax(x, axis)
+
+
+@logsumexp.textbook
+def logsumexp_textbook(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    return np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims))
+
+
+@primitive(samples=ALONG_AXIS)
+def softmax(x: Array, axis: Axis = -1) -> Array:
+    """Positive values that sum to 1 along an axis, in proportion to e**x: out_i = e**x_i / sum_j e**x_j.
+
+    Its Jacobian is diag(p) - p p^T. For a loss take `cross_entropy`, which needs no softmax before it.
+
+    >>> softmax(np.array([[1000.0, 1000.0], [0.0, -np.inf]]))
+    array([[0.5, 0.5],
+           [1. , 0. ]])
+    """
+    e, total, _ = shifted_exp(x, axis)
+    return np.divide(e, np.where(total == 0, 1, total), out=e)
+
+
+@softmax.vjp("x")
+def softmax_vjp_x(g: Array, out: Array, x: Array, axis: Axis = -1) -> Array:
+    return out * (g - np.sum(g * out, axis=axis, keepdims=True))
+
+
+@softmax.textbook
+def softmax_textbook(x: Array, axis: Axis = -1) -> Array:
+    e = np.exp(x)
+    return e / np.sum(e, axis=axis, keepdims=True)
+
+
+@primitive(samples=ALONG_AXIS)
+def log_softmax(x: Array, axis: Axis = -1) -> Array:
+    """Logarithm of the softmax, without its underflow: out_i = x_i - log sum_j e**x_j.
+
+    A fully masked row (all -inf) gives -inf and a gradient of 0.
+
+    >>> log_softmax(np.array([0.0, -1e4]))
+    array([     0., -10000.])
+    """
+    _, total, top = shifted_exp(x, axis)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        out = (x - top) - np.log(total)
+    return np.where(np.isfinite(top), out, np.where(np.equal(x, top) & (top > 0), -np.log(total), -np.inf))
+
+
+@log_softmax.vjp("x")
+def log_softmax_vjp_x(g: Array, out: Array, x: Array, axis: Axis = -1) -> Array:
+    masked = np.all(np.equal(x, -np.inf), axis=axis, keepdims=True)
+    return np.where(masked, 0, g - softmax(x, axis) * np.sum(g, axis=axis, keepdims=True))
+
+
+@log_softmax.textbook
+def log_softmax_textbook(x: Array, axis: Axis = -1) -> Array:
+    return x - np.log(np.sum(np.exp(x), axis=axis, keepdims=True))

@@ -1,0 +1,7 @@
+"""Optimisers: rules that move parameters against their gradients."""
+
+from tinygrad_sm.optim.adam import Adam, AdamW
+from tinygrad_sm.optim.optimizer import Optimizer
+from tinygrad_sm.optim.sgd import SGD
+
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]

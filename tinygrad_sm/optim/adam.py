@@ -1,0 +1,88 @@
+"""Adam and AdamW: steps scaled by running estimates of the gradient's mean and size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_sm.engine.tensor import Tensor
+from tinygrad_sm.errors import ArgumentError
+from tinygrad_sm.optim.optimizer import Array, Optimizer
+
+
+class Adam(Optimizer):
+    """Adaptive moments: m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g**2, p = p - lr m^ / (sqrt(v^) + eps).
+
+    m^ = m / (1 - b1**t) and v^ = v / (1 - b2**t) undo the start from zero. weight_decay adds weight_decay p to g.
+    Source: D. Kingma and J. Ba, Adam: a method for stochastic optimization, ICLR 2015.
+
+    >>> w = Tensor([1.0], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> Adam([w], lr=0.1).step()
+    >>> w.data.round(6)
+    array([0.9])
+    """
+
+    slots = ("mean", "square")
+
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        if not all(0 <= beta < 1 for beta in betas) or eps < 0 or weight_decay < 0:
+            raise ArgumentError(
+                f"{type(self).__name__}: betas={betas}, eps={eps}, weight_decay={weight_decay}",
+                remedy="betas lie from 0 up to, but not including, 1; the others are not negative",
+            )
+        super().__init__(params, lr)
+        self.betas = betas
+        self.eps = eps
+        self.weight_decay = weight_decay
+
+    def update(self, data: Array, g: Array, state: dict[str, Any]) -> None:
+        """One step for one parameter."""
+        if self.weight_decay:
+            g = g + self.weight_decay * data
+        self._move(data, g, state)
+
+    def _move(self, data: Array, g: Array, state: dict[str, Any]) -> None:
+        beta1, beta2 = self.betas
+        mean, square = state["mean"], state["square"]
+        mean *= beta1
+        mean += (1 - beta1) * g
+        square *= beta2
+        square += (1 - beta2) * np.square(g)
+        unbiased_mean = mean / (1 - beta1**self.steps)
+        unbiased_square = square / (1 - beta2**self.steps)
+        data -= self.lr * unbiased_mean / (np.sqrt(unbiased_square) + self.eps)
+
+
+class AdamW(Adam):
+    """Adam with weight decay apart from the gradient: p = p - lr weight_decay p, then Adam's step.
+
+    Source: I. Loshchilov and F. Hutter, Decoupled weight decay regularization, ICLR 2019.
+
+    >>> AdamW([Tensor([1.0], requires_grad=True)]).weight_decay
+    0.01
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay)
+
+    def update(self, data: Array, g: Array, state: dict[str, Any]) -> None:
+        """One step for one parameter."""
+        data -= self.lr * self.weight_decay * data
+        self._move(data, g, state)

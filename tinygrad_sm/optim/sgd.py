@@ -1,0 +1,53 @@
+"""Stochastic gradient descent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tinygrad_sm.engine.tensor import Tensor
+from tinygrad_sm.errors import ArgumentError
+from tinygrad_sm.optim.optimizer import Array, Optimizer
+
+
+class SGD(Optimizer):
+    """Gradient descent, with momentum if wanted: v = momentum v + g, p = p - lr v.
+
+    Args: nesterov: step along g + momentum v instead; weight_decay: adds weight_decay p to the gradient g.
+    Source: I. Sutskever et al., On the importance of initialization and momentum in deep learning, ICML 2013.
+
+    >>> w = Tensor([1.0], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> SGD([w], lr=0.1).step()
+    >>> w.data
+    array([0.8])
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
+        if not 0 <= momentum < 1 or weight_decay < 0:
+            raise ArgumentError(f"SGD: momentum={momentum}, weight_decay={weight_decay}", remedy="0 <= momentum < 1")
+        if nesterov and not momentum:
+            raise ArgumentError("SGD: nesterov=True needs momentum", remedy="pass momentum=0.9, say")
+        self.slots = ("velocity",) if momentum else ()
+        super().__init__(params, lr)
+        self.momentum = momentum
+        self.nesterov = nesterov
+        self.weight_decay = weight_decay
+
+    def update(self, data: Array, g: Array, state: dict[str, Any]) -> None:
+        """One step for one parameter."""
+        if self.weight_decay:
+            g = g + self.weight_decay * data
+        if self.momentum:
+            velocity = state["velocity"]
+            velocity *= self.momentum
+            velocity += g
+            g = g + self.momentum * velocity if self.nesterov else velocity
+        data -= self.lr * g

@@ -1,0 +1,1 @@
+"""The visible training loop: Trainer, progress, history, checkpoints."""
