@@ -19,13 +19,14 @@ PACKAGE = ROOT / "tinygrad_sm"
 
 # A part of the package imports only parts that stand before it.
 ORDER = [
-    *("location", "errors", "engine", "ops", "nn", "optim", "data", "compiler", "train", "debug"),
+    *("location", "errors", "overwrites", "randomness", "methods", "numpy_calls", "operand"),
+    *("engine", "checking", "ops", "nn", "optim", "data", "compiler", "train", "debug"),
     *("interop", "estimators", "course", "__main__", "__init__"),
 ]
 # Parts that know nothing of each other although the order would allow it.
 STRANGERS = {("optim", "nn"), ("data", "nn"), ("data", "optim")}
 # The same order among the files of the engine; helpers that are not named here stand before all of them.
-ENGINE_ORDER = ["primitive", "tape", "tensor", "transforms", "gradcheck", "__init__"]
+ENGINE_ORDER = ["primitive", "tape", "tensor", "transforms", "__init__"]
 ENGINE_LINES = 700
 
 # Modules of the standard library that Windows or Pyodide does not have: never imported while the package is.

@@ -7,6 +7,8 @@
 Ordinary NumPy-style code on tensors records a tape; `backward()` reads it. Read `engine/` first.
 """
 
+from __future__ import annotations
+
 from tinygrad_sm import data, errors, nn, ops, optim, train
 from tinygrad_sm.checking.finite_differences import gradcheck
 from tinygrad_sm.engine.primitive import primitive

@@ -22,6 +22,7 @@ failed, where in the user's code, and what to do about it. Stands above everythi
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from inspect import Signature
 from typing import Any, Self
@@ -139,8 +140,22 @@ def from_numpy(
     try:
         bound = signature.bind(*args, **kwargs).arguments
     except TypeError as mismatch:
-        return UnsupportedError(f"{op}: {mismatch}", remedy=f"call it as {op}{signature}")
+        return UnsupportedError(f"{op}: {mismatch}", remedy=f"call it as {op}({', '.join(signature.parameters)})")
     kinds = ((IndexError, BoundsError), (TypeError, DTypeError), (Exception, ShapeError))
     kind = next(ours for theirs, ours in kinds if isinstance(error, theirs))
     described = ", ".join(f"{name} {describe(value)}" for name, value in bound.items())
     return kind(f"{op}: {described}: {str(error).removeprefix(f'{op}: ')}", remedy=hint if kind is ShapeError else "")
+
+
+def from_rule(error: Exception, op: str, argument: str, arrays: Sequence[Any], where: Where | None) -> RuleError:
+    """The error of ours for a derivative rule that failed, with the user's line that recorded the operation."""
+    shapes = ", ".join(describe(value) for value in arrays)
+    message = error.message if isinstance(error, TinygradError) else f"{type(error).__name__}: {error}"
+    return RuleError(f"{op}, derivative for {argument}: g, inputs {shapes}: {message}", where=where)
+
+
+def warn(message: str) -> None:
+    """Warn with the user's own line, whatever the depth of the call."""
+    where = caller()
+    place = Location(*where) if where else None
+    warnings.warn_explicit(message, UserWarning, place.filename if place else "tinygrad_sm", place.line if place else 1)

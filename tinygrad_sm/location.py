@@ -13,6 +13,7 @@ import sys
 from types import CodeType
 
 PACKAGE = "tinygrad_sm"
+WIDTH = 100  # of a source line, as it is shown
 
 Where = tuple[CodeType, int]  # a code object and the byte offset of the instruction that was running in it
 
@@ -104,14 +105,12 @@ class Location:
         text = self.source_line
         if not text:
             return head
-        stripped = text.lstrip()
-        lines = [head, f"    {stripped}"]
-        columns = self._columns()
-        if columns:
-            indent = len(text) - len(stripped)
-            start, end = columns[0] - indent, columns[1] - indent
-            lines.append("    " + " " * start + "~" * (end - start))
-        return "\n".join(lines)
+        start, end = self._columns() or (0, 0)
+        indent = len(text) - len(text.lstrip())
+        left = indent if end <= WIDTH + indent else max(indent, start - WIDTH // 4)  # a long line is shown in part
+        shown = text[left : left + WIDTH]
+        mark = " " * (start - left) + "~" * (min(end, left + WIDTH) - start)
+        return "\n".join([head, f"    {shown}", *([f"    {mark}"] if end else [])])
 
 
 @functools.lru_cache(maxsize=1024)

@@ -11,6 +11,8 @@ import numpy as np
 
 from tinygrad_sm.errors import UnsupportedError
 
+NUMPY: dict[Any, Any] = {}  # the operation that answers to each NumPy function; registering one fills it
+
 # Functions that ask for no values, or whose answer has no derivative: they may see the bare arrays of any tensor.
 PLAIN = {np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.full_like, np.empty_like, np.result_type}
 PLAIN |= {np.allclose, np.array_equal, np.isclose, np.count_nonzero, np.array_repr, np.array_str, np.array2string}
@@ -39,12 +41,14 @@ def translate(
     return bound.args, bound.kwargs
 
 
-def unsupported(name: str, known: Iterable[str]) -> UnsupportedError:
+def unsupported(func: Callable[..., Any], name: str, known: Iterable[str]) -> UnsupportedError:
     """The error for a NumPy function that tensors do not record, with the operations of a similar name."""
     close = difflib.get_close_matches(name.split(".")[0], list(known), n=2, cutoff=0.5)
-    hint = f"use tg.{' or tg.'.join(close)}, " if close else ""
-    remedy = f"{hint}or call it on t.data if no gradient is needed"
-    return UnsupportedError(f"np.{name} is not an operation that tensors record", remedy=remedy)
+    module = (getattr(func, "__module__", None) or "numpy").removeprefix("numpy").removesuffix("._core")
+    return UnsupportedError(
+        f"np{module}.{name} is not an operation that tensors record",
+        remedy=(f"use tg.{' or tg.'.join(close)}, or " if close else "") + "call it on t.data if no gradient is needed",
+    )
 
 
 def flat(values: Iterable[Any]) -> Iterator[Any]:

@@ -11,7 +11,7 @@ import inspect
 import itertools
 import textwrap
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -37,10 +37,12 @@ def anything_since(order: int) -> bool:
     return _latest > order
 
 
-def overwritten_since(array: np.ndarray[Any, Any], order: int) -> bool:
-    """Whether this array, or one that shares its memory as a view, was overwritten after an event."""
-    time, _ = _times.get(id(_owner(array)), (0, None))
-    return time > order
+def first_overwritten(values: Iterable[tuple[str, Any]], names: Collection[str], since: int) -> str:
+    """Which of the named arrays was overwritten after an event, itself or through a view; empty if none was."""
+    for name, value in values:
+        if name in names and isinstance(value, np.ndarray) and _times.get(id(_owner(value)), (0, None))[0] > since:
+            return f"{name} {value.shape}"
+    return ""
 
 
 def _owner(array: Any) -> Any:

@@ -5,8 +5,10 @@ These are the yardsticks: the library's cost is told as a multiple of `plain`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from workloads import LEARNING_RATE, Problem, Step
+from workloads import LEARNING_RATE, Array, Problem, Step
 
 
 def plain(problem: Problem) -> Step:
@@ -52,7 +54,9 @@ def preallocated(problem: Problem) -> Step:
     slopes = np.empty_like(flat)
 
     forward, backward = [], []
-    x, slope_x, start = X, None, 0
+    x: Array = X
+    slope_x: Any = None  # nobody asks for the slope of the data
+    start = 0
     for W, b in layers:
         middle, stop = start + W.size, start + W.size + b.size
         W, b = flat[start:middle].reshape(W.shape), flat[middle:stop]

@@ -56,7 +56,9 @@ def in_a_process(framework: str, workload: str, seconds: float) -> dict[str, Any
     """The result of `step.py`, on the package that lies beside these tests."""
     path = os.pathsep.join([str(HERE.parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, str(HERE / "step.py"), framework, workload, "--seconds", str(seconds)]
-    process = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": path})
+    process = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": path}
+    )
     if process.returncode:
         sys.exit(f"{framework} on {workload} failed:\n{process.stderr}")
     result: dict[str, Any] = json.loads(process.stdout)

@@ -7,6 +7,7 @@ update of plain gradient descent once, and returns the loss before the update. S
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -47,7 +48,7 @@ def problem(name: str) -> Problem:
     X = generator.standard_normal((batch, sizes[0])).astype(np.float32)
     labels = generator.integers(0, sizes[-1], batch)
     layers = []
-    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+    for inputs, outputs in pairwise(sizes):
         weight = generator.standard_normal((inputs, outputs)) / np.sqrt(inputs)
         layers.append((weight.astype(np.float32), np.zeros(outputs, np.float32)))
     return Problem(X, labels, layers)

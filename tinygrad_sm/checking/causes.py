@@ -29,7 +29,7 @@ def likely_cause(got: Any, expected: Any, rtol: float = 1e-3) -> str:
     ratio = np.vdot(got, expected) / np.vdot(expected, expected) if expected.any() else 0.0
     if ratio and _close(got, ratio * expected, rtol):
         if abs(ratio - 0.5) < rtol:
-            return "it is half of what it should be: one of two contributions overwrote the other, or a factor 2 is missing"
+            return "it is half of what it should be: a contribution was overwritten, or a factor 2 is missing"
         size = f"{ratio:.4g} times too large" if abs(ratio) > 1 else f"{1 / ratio:.4g} times too small"
         return f"a factor is missing: everything is {size} (1/N?)"
     if got.size > 1 and np.ptp(got) == 0:

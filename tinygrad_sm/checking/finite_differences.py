@@ -9,9 +9,10 @@ import numpy as np
 
 from tinygrad_sm.checking.causes import likely_cause
 from tinygrad_sm.engine.primitive import Primitive
-from tinygrad_sm.engine.tensor import Tensor, plain
+from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.engine.transforms import gradients
 from tinygrad_sm.errors import GradcheckError
+from tinygrad_sm.operand import plain
 
 
 def gradcheck(
@@ -26,9 +27,9 @@ def gradcheck(
 ) -> bool:
     """Compare the derivatives of f with central differences, (f(x + eps) - f(x - eps)) / (2 eps), in float64.
 
-    Args: f: takes tensors, returns one or a tuple. inputs: an array or a sequence of arguments, of which floating arrays
-    are checked, element by element, under a random cotangent. order: 2 checks the derivative of the derivative as well.
-    Returns True. Raises GradcheckError with the argument, the worst element, both values and the likely cause.
+    Args: f: takes tensors, returns one or a tuple. inputs: an array or a sequence of arguments, of which the floating
+    arrays are checked, element by element, under a random cotangent. order: 2 checks the derivative of the derivative
+    too. Returns True. Raises GradcheckError with the argument, the worst element, both values and the likely cause.
 
     >>> gradcheck(lambda x: x.exp(), np.array([0.0, 1.0]), order=2)
     True

@@ -1,4 +1,4 @@
-"""What an operation is: a forward in plain NumPy, one derivative rule per argument, samples, and a place in the registry.
+"""What an operation is: a forward in plain NumPy, one derivative rule per argument, samples, a place in the registry.
 
 A rule maps the cotangent `g` of the output to the cotangent of one argument. It is a named top-level function, so
 that a debugger's *step into* lands on the formula. Read `tape.py` next.
@@ -9,48 +9,49 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MethodType
 from typing import Any, TypeAlias
 
-from tinygrad_sm.engine.methods import Operand
 from tinygrad_sm.errors import ArgumentError, TinygradError, from_numpy
+from tinygrad_sm.methods import Methods
+from tinygrad_sm.numpy_calls import NUMPY
+from tinygrad_sm.operand import Operand
 
 Array: TypeAlias = Any  # an ndarray; a Tensor where the derivative itself is being differentiated
 Rule: TypeAlias = Callable[..., Any]
 
 PRIMITIVES: dict[str, Primitive] = {}  # the registry: every operation by name
-NUMPY: dict[Any, Primitive] = {}  # the NumPy functions that tensors answer to
 
 BROADCASTING = "axes are matched from the last one and must be equal or 1; insert one with x[:, None] or reshape"
 
 
+@dataclass(eq=False, repr=False)
 class Primitive:
-    """One operation. Called with arrays it runs its forward; a Tensor among the operands records the call instead.
+    """One operation, made by the decorator `primitive`.
 
-    Made by the decorator `primitive`. `elementwise` operations get NumPy broadcasting differentiated for them, and the
-    law that a zero cotangent stays zero whatever it is multiplied with; `variadic` ones take a sequence of arrays
-    first, and their one rule is told the position; `residual` ones return `(out, residual)` from the forward.
+    Called with arrays it runs its forward; a Tensor among the operands records the call instead.
     """
 
-    def __init__(self, forward: Callable[..., Any], samples: Sequence[Any], **traits: Any) -> None:
-        functools.update_wrapper(self, forward)
-        self.forward = forward
-        self.name = forward.__name__
-        self.signature = inspect.signature(forward)
+    forward: Callable[..., Any]
+    samples: Sequence[Any] = ()
+    elementwise: bool = False  # broadcasting is differentiated for it, and a zero cotangent stays zero times anything
+    variadic: bool = False  # takes a sequence of arrays first, and its one rule is told the position
+    residual: bool = False  # the forward returns (out, residual)
+    differentiable: bool = True
+    method: bool = True  # becomes a method of Tensor
+    hint: str = ""  # what to do about shapes that do not fit
+    misuse: Mapping[str, str] = field(default_factory=dict)  # op that made the first operand -> why that is wrong
+    numpy: Sequence[Any] = ()  # NumPy's functions of the same meaning
+    rules: dict[str, Rule] = field(default_factory=dict, init=False)
+    unfused: Callable[..., Any] | None = field(default=None, init=False)  # the textbook spelling of a fused operation
+
+    def __post_init__(self) -> None:
+        functools.update_wrapper(self, self.forward)
+        self.name = self.forward.__name__
+        self.signature = inspect.signature(self.forward)
         self.parameters = tuple(self.signature.parameters)
-        self.samples = list(samples)
-        self.rules: dict[str, Rule] = {}
-        self.unfused: Callable[..., Any] | None = None  # the textbook spelling of a fused operation
-        self.elementwise: bool = traits.pop("elementwise", False)
-        self.variadic: bool = traits.pop("variadic", False)
-        self.residual: bool = traits.pop("residual", False)
-        self.differentiable: bool = traits.pop("differentiable", True)
-        self.method: bool = traits.pop("method", True)
-        self.hint: str = traits.pop("hint", BROADCASTING if self.elementwise else "")
-        self.misuse: Mapping[str, str] = traits.pop("misuse", {})  # op that made the first operand -> why that is wrong
-        self.numpy: Sequence[Any] = traits.pop("numpy", ())  # NumPy's functions of the same meaning
-        if traits:
-            raise ArgumentError(f"primitive {self.name}: unknown options {sorted(traits)}")
+        self.hint = self.hint or (BROADCASTING if self.elementwise else "")
 
     def vjp(self, argument: str) -> Callable[[Rule], Rule]:
         """Register the decorated function as the rule for one argument: `rule(g, out, *arguments)` -> cotangent."""
@@ -114,29 +115,18 @@ class Primitive:
         return self.name  # pickled and copied by reference, as functions are
 
 
-def primitive(*, samples: Sequence[Any] = (), **traits: Any) -> Callable[[Callable[..., Any]], Primitive]:
-    """Turn the decorated forward into a Primitive and register it under its name, as a method too unless told not to.
-
-    >>> @primitive()
-    ... def twice(x):
-    ...     "Two times x."
-    ...     return 2 * x
-    >>> @twice.vjp("x")
-    ... def twice_vjp_x(g, out, x):
-    ...     return 2 * g
-    >>> twice(21)
-    42
-    """
+def primitive(**traits: Any) -> Callable[[Callable[..., Any]], Primitive]:
+    """Turn the decorated forward into a registered Primitive; the options are its fields, such as samples and numpy."""
 
     def register(forward: Callable[..., Any]) -> Primitive:
-        op = Primitive(forward, samples, **traits)
+        op = Primitive(forward, **traits)
         earlier = PRIMITIVES.get(op.name)
         if earlier and earlier.__module__ != op.__module__:
             raise ArgumentError(f"{op.name} is registered by {earlier.__module__}", remedy="choose another name")
         PRIMITIVES[op.name] = op
         NUMPY.update(dict.fromkeys(op.numpy, op))
         if op.method:
-            setattr(Operand, op.name, op)
+            setattr(Methods, op.name, op)
         return op
 
     return register

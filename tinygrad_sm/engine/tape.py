@@ -17,14 +17,17 @@ from typing import Any, NamedTuple, Self, TypeAlias
 import numpy as np
 
 from tinygrad_sm.engine.primitive import Primitive, Rule, unbroadcast
-from tinygrad_sm.errors import RuleError, StaleValueError, TinygradError, describe
+from tinygrad_sm.errors import RuleError, StaleValueError, describe, from_rule
 from tinygrad_sm.location import Location, Where, caller
-from tinygrad_sm.overwrites import anything_since, overwritten_since, tick, values_read
+from tinygrad_sm.overwrites import anything_since, first_overwritten, tick, values_read
 
 RECORDING: ContextVar[bool] = ContextVar("recording", default=True)
 MODULE: ContextVar[str] = ContextVar("module", default="")  # path of the nn.Module that is running, such as "1.Linear"
 
 Edge: TypeAlias = "tuple[Node, int]"  # which output of which node: the key of a cotangent
+Targets: TypeAlias = Collection[Edge] | None
+Wrap: TypeAlias = Callable[[Any, Edge], Any]
+
 
 @contextmanager
 def no_grad() -> Iterator[None]:
@@ -76,6 +79,12 @@ class Node:
         """The outputs as a tuple, however many there are."""
         return self.out if isinstance(self.out, tuple) else (self.out,)
 
+    def rule(self, position: int) -> Rule:
+        """The rule for a positional argument; recording refuses a gradient for one that has none."""
+        rule = self.op.rule(position) if self.op else None
+        assert rule is not None
+        return rule
+
     def argument(self, position: int) -> str:
         """Name of a positional argument, `arrays[1]` for an operand of a variadic operation."""
         assert self.op is not None
@@ -93,7 +102,8 @@ class Tape(tuple[Node, ...]):
         index = {node: i for i, node in enumerate(self)}
         rows = []
         for i, node in enumerate(self):
-            inputs = [f"[{index[e[0]]}] {a.shape}" if e else describe(a) for a, e in zip(node.args, node.parents)]
+            edges = zip(node.args, node.parents, strict=True)
+            inputs = [f"[{index[e[0]]}] {a.shape}" if e else describe(a) for a, e in edges]
             call = f"{node.name}({', '.join(inputs)}) ->" if node.op else node.name
             place = f"{node.location}  {node.location.expression}" if node.location else ""
             rows.append((f"[{i}] {call} {', '.join(str(value.shape) for value in node.values)}", place))
@@ -118,19 +128,14 @@ def reachable(node: Node) -> list[Node]:
 class Sweep:
     """Cotangents on their way from one output back to the leaves, paused at every rule.
 
-    Iterating yields each rule with its arguments; the caller calls it and hands the contribution to `add`. As a
-    context manager it says which of the user's operations an error arose in, and keeps NumPy from warning about
-    infinite slopes, which have a defined meaning here: times a zero cotangent they are zero.
+    Iterating yields each rule with its arguments; the caller calls it and hands the contribution to `add`. `targets`
+    limits it to what leads there, `keep` keeps the cotangents of interior nodes, and `wrap` makes tensors of recorded
+    values, to differentiate the derivative in its turn. As a context manager it says which of the user's operations an
+    error arose in, and keeps NumPy from warning of infinite slopes: times a zero cotangent they are zero here.
     """
 
     def __init__(
-        self,
-        root: Edge,
-        seed: Any,
-        *,
-        targets: Collection[Edge] | None = None,  # go only where these are reached; None: to every leaf
-        keep: bool = False,  # whether cotangents of interior nodes outlive their use
-        wrap: Callable[[Any, Edge], Any] | None = None,  # makes tensors, to differentiate the derivative in its turn
+        self, root: Edge, seed: Any, *, targets: Targets = None, keep: bool = False, wrap: Wrap | None = None
     ) -> None:
         self.nodes = reachable(root[0])
         self.wanted = set(self.nodes) if targets is None else _leading_to(targets, self.nodes)
@@ -140,14 +145,16 @@ class Sweep:
         self.node, self.position, self.g = root[0], 0, seed
 
     def __iter__(self) -> Iterator[tuple[Rule, tuple[Any, ...], dict[str, Any]]]:
-        for self.node in reversed(self.nodes):
-            if self.node.op is None or self.node not in self.wanted:
+        for node in reversed(self.nodes):
+            if node.op is None or node not in self.wanted:
                 continue
+            self.node = node
             self.g = self._cotangent()
-            for self.position, edge in enumerate(self.node.parents):
+            for position, edge in enumerate(node.parents):
                 if edge is not None and edge[0] in self.wanted:
-                    if anything_since(self.node.order):
-                        _refuse_stale(self.node, self.position)
+                    self.position = position
+                    if anything_since(node.order):
+                        _refuse_stale(node, position)
                     yield self._call()
 
     def _cotangent(self) -> Any:
@@ -160,9 +167,7 @@ class Sweep:
 
     def _call(self) -> tuple[Rule, tuple[Any, ...], dict[str, Any]]:
         """The current rule and what to call it with."""
-        node, op = self.node, self.node.op
-        rule = op.rule(self.position) if op else None
-        assert op is not None and rule is not None  # recording refuses a gradient for an argument without a rule
+        node = self.node
         args, out, kwargs = node.args, node.out, node.kwargs
         if self.wrap:
             args = tuple([self.wrap(a, e) if e else a for a, e in zip(args, node.parents, strict=True)])
@@ -171,7 +176,9 @@ class Sweep:
         elif node.residual is not None:  # handed over once: the rule may overwrite it
             kwargs = {**kwargs, "residual": node.residual}
             node.residual = None
-        return rule, (self.g, out, self.position, args) if op.variadic else (self.g, out, *args), kwargs
+        variadic = node.op is not None and node.op.variadic
+        arguments = (self.g, out, self.position, args) if variadic else (self.g, out, *args)
+        return node.rule(self.position), arguments, kwargs
 
     def add(self, contribution: Any) -> None:
         """Take what the current rule returned, and add it to what has reached that argument already."""
@@ -193,7 +200,8 @@ class Sweep:
         if earlier is not None:
             contribution = earlier + contribution  # out of place: either array may be shared
         elif self.wrap is None and (edge[0].op is None or self.keep):
-            contribution = _own(contribution, (g, *node.values, *node.args))
+            shared = any(contribution is other for other in (g, *node.values, *node.args))
+            contribution = contribution.copy() if shared or contribution.base is not None else contribution
         self.cotangents[edge] = np.asarray(contribution) if self.wrap is None else contribution
 
     def __enter__(self) -> Self:
@@ -205,10 +213,8 @@ class Sweep:
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self._errstate.__exit__(None, None, None)
         if self.node.op and isinstance(error, Exception) and not isinstance(error, StaleValueError):
-            name = f"{self.node.op.name}, derivative for {self.node.argument(self.position)}"
-            shapes = ", ".join([f"g {describe(self.g)}", *(describe(value) for value in self.node.args)])
-            message = error.message if isinstance(error, TinygradError) else str(error)
-            raise RuleError(f"{name}: {shapes}: {message}", where=self.node.where) from error
+            argument, arrays = self.node.argument(self.position), (self.g, *self.node.args)
+            raise from_rule(error, self.node.op.name, argument, arrays, self.node.where) from error
 
 
 def _leading_to(targets: Collection[Edge], nodes: Sequence[Node]) -> set[Node]:
@@ -220,22 +226,13 @@ def _leading_to(targets: Collection[Edge], nodes: Sequence[Node]) -> set[Node]:
     return wanted
 
 
-def _own(array: Any, others: tuple[Any, ...]) -> Any:
-    """The array itself where nobody else can hold it, a copy where it is a view or one of the rule's arguments."""
-    return array.copy() if array.base is not None or any(array is other for other in others) else array
-
-
 def _refuse_stale(node: Node, position: int) -> None:
     """Raise if the rule for an argument reads a value that was overwritten after the node was recorded."""
-    op = node.op
-    rule = op.rule(position) if op else None
-    assert op is not None and rule is not None
-    names = op.parameters[:1] * len(node.args) if op.variadic else op.parameters
-    for name, value in [*zip(names, node.args, strict=False), *(("out", value) for value in node.values)]:
-        if name in values_read(rule) and isinstance(value, np.ndarray) and overwritten_since(value, node.order):
-            raise StaleValueError(
-                f"{op.name}: the values of {name} {describe(value)} were overwritten after they were recorded here, "
-                f"and the gradient for {node.argument(position)} needs the old ones",
-                remedy="call backward() before the update, or compute the loss again after it",
-                where=node.where,
-            )
+    assert node.op is not None
+    names = node.op.parameters[:1] * len(node.args) if node.op.variadic else node.op.parameters
+    values = [*zip(names, node.args, strict=False), *(("out", value) for value in node.values)]
+    name = first_overwritten(values, values_read(node.rule(position)), since=node.order)
+    if name:
+        what = f"{name} was overwritten after this, and the gradient for {node.argument(position)} needs its old values"
+        remedy = "call backward() before the update, or compute the loss again after it"
+        raise StaleValueError(f"{node.op.name}: {what}", remedy=remedy, where=node.where)

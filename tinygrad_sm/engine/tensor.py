@@ -1,30 +1,28 @@
-"""Tensor: an array that remembers where it came from. Operators, NumPy's dispatch protocols, and `backward`."""
+"""Tensor: an array that remembers where it came from, and `backward`.
+
+Its operators and its answers to NumPy stand in `operand.py`; they all end in `record` here.
+"""
 
 from __future__ import annotations
 
 import operator
-import warnings
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tinygrad_sm.engine.methods import Operand
-from tinygrad_sm.engine.primitive import NUMPY, PRIMITIVES, Primitive
+from tinygrad_sm.engine.primitive import PRIMITIVES, Primitive
 from tinygrad_sm.engine.tape import RECORDING, Edge, Effect, Node, Sweep, Tape, reachable
-from tinygrad_sm.errors import DTypeError, GradientError, InPlaceError, ShapeError, UnsupportedError, describe
-from tinygrad_sm.location import Location, caller
-from tinygrad_sm.numpy_calls import PLAIN, flat, translate, unsupported
+from tinygrad_sm.errors import DTypeError, GradientError, InPlaceError, ShapeError, describe, warn
+from tinygrad_sm.operand import DETACH, Operand, plain
 from tinygrad_sm.overwrites import note_overwrite
-
-DETACH = "write t.data for its values, or t.detach() for a tensor without the gradient"
 
 
 def record(op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any], effects: tuple[Effect, ...] = ()) -> Any:
     """Run an operation on the values of its operands and, where one carries a gradient, put it on the tape."""
-    if op.variadic or (kwargs and any([isinstance(value, Operand) for value in kwargs.values()])):
+    if op.variadic or (kwargs and any(isinstance(value, Operand) for value in kwargs.values())):
         args, kwargs = op.bind(args, kwargs)
     values = tuple([arg._data if isinstance(arg, Tensor) else arg for arg in args])
     parents = tuple([arg._edge if isinstance(arg, Tensor) else None for arg in args])
@@ -50,10 +48,8 @@ def _check_operands(op: Primitive, parents: Sequence[Edge | None]) -> None:
             name = op.parameters[position]
             raise GradientError(f"{op.name} has no derivative for {name}", remedy=f"pass {name}.detach()")
     maker = parents[0][0].name if op.misuse and parents[0] else ""
-    where = caller() if maker in op.misuse else None
-    if where:
-        place = Location(*where)
-        warnings.warn_explicit(op.misuse[maker], UserWarning, place.filename, place.line)
+    if maker in op.misuse:
+        warn(op.misuse[maker])
 
 
 def from_edge(value: Any, edge: Edge | None) -> Tensor:
@@ -64,34 +60,6 @@ def from_edge(value: Any, edge: Edge | None) -> Tensor:
     tensor.grad = tensor.name = None
     tensor._stepped = False
     return tensor
-
-
-def plain(value: Any) -> Any:
-    """Tensors, in lists and tuples too, replaced by their arrays."""
-    if isinstance(value, (list, tuple)):
-        return type(value)([plain(item) for item in value])
-    return value._data if isinstance(value, Tensor) else value
-
-
-def _operator(name: str, swapped: bool = False) -> Callable[..., Any]:
-    """A Python operator as a call of the operation of that name."""
-
-    def operate(self: Tensor, *other: Any) -> Any:
-        return record(PRIMITIVES[name], (*other, self) if swapped else (self, *other), {})
-
-    return operate
-
-
-def _in_place(name: str) -> Callable[[Tensor, Any], Any]:
-    """An augmented assignment: in place on constants and, under no_grad, on leaves; otherwise a new tensor."""
-
-    def operate(self: Tensor, other: Any) -> Any:
-        other_tracked = RECORDING.get() and isinstance(other, Tensor) and other.requires_grad
-        if other_tracked if self.is_leaf and not self.requires_grad else not self.is_leaf:
-            return record(PRIMITIVES[name], (self, other), {})
-        return self._write(..., PRIMITIVES[name].run((self._data, plain(other)), {}))
-
-    return operate
 
 
 class Tensor(Operand):
@@ -107,7 +75,7 @@ class Tensor(Operand):
     array([2., 4.])
     """
 
-    __slots__ = ("_data", "_edge", "_stepped", "grad", "name", "__weakref__")
+    __slots__ = ("__weakref__", "_data", "_edge", "_stepped", "grad", "name")
 
     _data: npt.NDArray[Any]
     _edge: Edge | None  # the node that made it and which of its outputs it is; None for a constant
@@ -134,13 +102,15 @@ class Tensor(Operand):
 
     @data.setter
     def data(self, value: Any) -> None:
+        fresh = np.asarray(plain(value))
+        if not self.is_leaf or (self.requires_grad and fresh.dtype.kind != "f"):
+            raise InPlaceError(
+                f"data of {self!r} cannot become {describe(fresh)}", remedy="a leaf takes floating values"
+            )
         note_overwrite(self._data)
-        fresh = Tensor(plain(value), requires_grad=False)
+        self._data = fresh
         if self._edge:
-            if not self.is_leaf or fresh.dtype.kind != "f":
-                raise InPlaceError("data of a recorded tensor is fixed, that of a leaf floating")
-            self._edge[0].out = fresh._data
-        self._data = fresh._data
+            self._edge[0].out = fresh
 
     @property
     def requires_grad(self) -> bool:
@@ -155,8 +125,7 @@ class Tensor(Operand):
             remedy = "write 1.0 for 1, or pass dtype=float"
             raise DTypeError(f"Tensor: {self.dtype} cannot require a gradient, floating types can", remedy=remedy)
         if value and not self._edge:
-            node = Node(None, (), {}, (), self._data)
-            node.outputs = (weakref.ref(self),)
+            node = Node(None, (), {}, (), self._data, outputs=(weakref.ref(self),))
             self._edge = (node, 0)
         elif not value:
             self._edge = None
@@ -166,32 +135,17 @@ class Tensor(Operand):
         """Whether the user made it, rather than an operation that was recorded."""
         return self._edge is None or self._edge[0].op is None
 
-    @property
-    def T(self) -> Tensor:
-        """The transpose, all axes reversed."""
-        return record(PRIMITIVES["transpose"], (self,), {})  # type: ignore[no-any-return]
+    def apply(self, op: Primitive | str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Record a call in which this tensor is an operand; operators and primitives hand theirs over to this."""
+        return record(PRIMITIVES[op] if isinstance(op, str) else op, args, kwargs)
 
-    def apply(self, op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Record a call in which this tensor is an operand; what a Primitive hands over to."""
-        return record(op, args, kwargs)
-
-    def reshape(self, *shape: Any) -> Any:
-        """The same values in another shape, given as a tuple or as separate lengths."""
-        return record(PRIMITIVES["reshape"], (self, shape[0] if len(shape) == 1 else shape), {})
-
-    def transpose(self, *axes: Any) -> Any:
-        """Axes in another order, given as a tuple or one by one; reversed if none is given."""
-        return record(PRIMITIVES["transpose"], (self, (axes[0] if len(axes) == 1 else axes) or None), {})
-
-    def item(self) -> Any:
-        """The only element, as a Python number."""
-        if self.size != 1:
-            raise ShapeError(f"item() needs one element, and this tensor has shape {self.shape}")
-        return self._data.item()
-
-    def numpy(self) -> npt.NDArray[Any]:
-        """The values as an ndarray; refused, as `np.asarray` is, for a tensor that carries a gradient."""
-        return self.__array__()
+    def update(self, op: str, other: Any) -> Any:
+        """An augmented assignment: in place on constants and, under no_grad, on leaves; else a new tensor."""
+        joins = not self.requires_grad and isinstance(other, Tensor) and other.requires_grad and RECORDING.get()
+        if joins or not self.is_leaf:
+            return self.apply(op, (self, other), {})
+        self[...] = PRIMITIVES[op].run((self._data, plain(other)), {})
+        return self
 
     def detach(self) -> Tensor:
         """A constant that shares the values."""
@@ -199,10 +153,10 @@ class Tensor(Operand):
 
     def tape(self) -> Tape:
         """What was recorded to compute this tensor, oldest first."""
-        return Tape(reachable(self._edge[0]) if self._edge else [])
+        return Tape(reachable(self._edge[0]) if self._edge else ())
 
     def backward(self, cotangent: Any = None, *, retain_grads: bool = False) -> None:
-        """Add the derivative of this tensor to `grad` of every leaf it was computed from.
+        """Add the derivative of this tensor to `grad` of every leaf that it was computed from.
 
         Args: cotangent: derivative of the loss with respect to this tensor, of its shape; 1 for a scalar.
         retain_grads: fill `grad` of the tensors in between too.
@@ -237,7 +191,7 @@ class Tensor(Operand):
             self._stepped = False
         self.grad = g if self.grad is None else np.asarray(self.grad + g)
 
-    def _write(self, index: Any, value: Any) -> Tensor:
+    def __setitem__(self, index: Any, value: Any) -> None:
         """Overwrite elements, where that falsifies no tape."""
         if not self.is_leaf or (self.requires_grad and RECORDING.get()):
             remedy = "update a leaf inside `with no_grad():`; build new values with tg.where or arithmetic"
@@ -245,68 +199,15 @@ class Tensor(Operand):
         if isinstance(value, Tensor) and value.requires_grad and RECORDING.get():
             raise InPlaceError("the assigned value carries a gradient, which would be lost", remedy=DETACH)
         try:
-            np.copyto(self._data[index], plain(value)) if index is ... else self._data.__setitem__(plain(index), plain(value))
+            self._data[plain(index)] = np.asarray(plain(value)).astype(self.dtype, casting="same_kind")
         except (ValueError, TypeError, IndexError) as error:
             raise ShapeError(f"in-place update of {describe(self)} with {describe(value)}: {error}") from error
         note_overwrite(self._data)
-        return self
-
-    def __getitem__(self, index: Any) -> Any:
-        return record(PRIMITIVES["getitem"], (self, plain(index)), {})
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        self._write(index, value)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        if self.requires_grad:
-            raise GradientError(f"np.asarray of a tensor {describe(self)} that carries a gradient", remedy=DETACH)
-        return np.array(self._data, dtype=dtype, copy=copy)
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if method == "__call__" and not kwargs and ufunc in NUMPY:
-            return record(NUMPY[ufunc], inputs, {})
-        name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
-        return _from_numpy(ufunc if method == "__call__" else getattr(ufunc, method), name, inputs, kwargs)
-
-    def __array_function__(self, func: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
-        return _from_numpy(func, func.__name__, args, kwargs)
-
-    __hash__ = object.__hash__
-    __eq__, __ne__ = _operator("equal"), _operator("not_equal")  # type: ignore[assignment]  # elementwise, as NumPy's
-    __lt__, __le__, __gt__, __ge__ = map(_operator, ("less", "less_equal", "greater", "greater_equal"))
-    __and__, __or__, __xor__, __invert__ = map(_operator, ("bitwise_and", "bitwise_or", "bitwise_xor", "invert"))
-    __neg__, __pos__, __abs__ = _operator("negative"), _operator("positive"), _operator("abs")
-    __add__, __radd__, __iadd__ = _operator("add"), _operator("add", swapped=True), _in_place("add")
-    __sub__, __rsub__, __isub__ = _operator("subtract"), _operator("subtract", swapped=True), _in_place("subtract")
-    __mul__, __rmul__, __imul__ = _operator("multiply"), _operator("multiply", swapped=True), _in_place("multiply")
-    __truediv__, __rtruediv__, __itruediv__ = _operator("divide"), _operator("divide", True), _in_place("divide")
-    __floordiv__, __rfloordiv__ = _operator("floor_divide"), _operator("floor_divide", swapped=True)
-    __pow__, __rpow__, __ipow__ = _operator("power"), _operator("power", swapped=True), _in_place("power")
-    __matmul__, __rmatmul__, __imatmul__ = _operator("matmul"), _operator("matmul", True), _in_place("matmul")
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __bool__(self) -> bool:
-        return bool(self._data)
-
-    def __len__(self) -> int:
-        return len(self._data)
-
-    def __iter__(self) -> Iterator[Any]:
-        return (self[i] for i in range(len(self)))
-
-    def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec else repr(self)
 
     def __repr__(self) -> str:
         values = np.array2string(self._data, precision=4, threshold=20, edgeitems=2, separator=", ")
-        name = f", name={self.name!r}" if self.name else ""
-        grad = ", requires_grad=True" if self.requires_grad else ""
-        return f"{type(self).__name__}({self.shape} {self.dtype}, {' '.join(values.split())}{grad}{name})"
+        traits = (", requires_grad=True" if self.requires_grad else "") + (f", name={self.name!r}" if self.name else "")
+        return f"{type(self).__name__}({self.shape} {self.dtype}, {' '.join(values.split())}{traits})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self._data, self.requires_grad and self.is_leaf, self.name, self.grad)
@@ -316,20 +217,8 @@ for _name in ("shape", "ndim", "size", "dtype"):  # getters that run in C; metho
     setattr(Tensor, _name, property(operator.attrgetter(f"_data.{_name}"), doc=f"The array's {_name}, as in NumPy."))
 
 
-def _from_numpy(func: Callable[..., Any], name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Answer a NumPy function: record it, or run it on the values where no gradient could get lost."""
-    op = NUMPY.get(func)
-    if op:
-        return record(op, *translate(func, op.signature, args, kwargs))
-    tensors = [value for value in flat((*args, *kwargs.values())) if isinstance(value, Tensor)]
-    if func in PLAIN or ("out" not in kwargs and not any(tensor.requires_grad for tensor in tensors)):
-        return func(*plain(tuple(args)), **{key: plain(value) for key, value in kwargs.items()})
-    raise unsupported(name, PRIMITIVES)
-
-
 def _rebuild(kind: type[Tensor], data: Any, requires_grad: bool, name: str | None, grad: Any) -> Tensor:
     """The tensor that a pickle or a deep copy describes."""
-    tensor = from_edge(data, None) if kind is Tensor else kind.__new__(kind)
-    Tensor.__init__(tensor, data, requires_grad=requires_grad, name=name)
+    tensor = kind(data, requires_grad=requires_grad, name=name)
     tensor.grad = grad
     return tensor

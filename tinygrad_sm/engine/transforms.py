@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_sm.engine.primitive import PRIMITIVES
-from tinygrad_sm.engine.tape import Sweep, no_grad
-from tinygrad_sm.engine.tensor import Tensor, from_edge, record
-from tinygrad_sm.errors import DTypeError, GradientError, ShapeError
+from tinygrad_sm.engine.tape import Sweep
+from tinygrad_sm.engine.tensor import Tensor, from_edge
+from tinygrad_sm.errors import DTypeError, GradientError
 
 
 def gradients(output: Tensor, inputs: Any, create_graph: bool = False, *, cotangent: Any = None) -> Any:
@@ -38,9 +37,8 @@ def gradients(output: Tensor, inputs: Any, create_graph: bool = False, *, cotang
         for rule, arguments, options in sweep:
             contribution = rule(*arguments, **options)
             sweep.add(contribution)
-    found = [sweep.cotangents.get(edge) for edge in edges]
-    results = [np.zeros_like(t.data) if g is None else g for t, g in zip(tensors, found, strict=True)]
-    results = [g if isinstance(g, Tensor) else from_edge(g, None) for g in results]
+    found = [sweep.cotangents.get(edge, np.zeros(t.shape, t.dtype)) for edge, t in zip(edges, tensors, strict=True)]
+    results = [g if isinstance(g, Tensor) else from_edge(g, None) for g in found]
     return results if several else results[0]
 
 
@@ -58,18 +56,16 @@ def value_and_grad(f: Callable[..., Any], argnum: int | Sequence[int] = 0) -> Ca
 
     @functools.wraps(f)
     def differentiated(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        if any(not -len(args) <= i < len(args) for i in positions):
+        operands = dict(enumerate(args))
+        if not operands.keys() >= set(positions):
             raise GradientError(f"grad: no positional argument {argnum} among the {len(args)} given")
-        operands = list(args)
-        nested = any(isinstance(args[i], Tensor) and args[i].requires_grad for i in positions)
-        for i in positions:
-            operands[i] = _variable(args[i])
-        output = f(*operands, **kwargs)
-        if not isinstance(output, Tensor) or output.size != 1:
-            shape = getattr(output, "shape", type(output).__name__)
-            raise ShapeError(f"grad: the function must return a scalar Tensor, not {shape}", remedy="reduce with .sum()")
-        inputs = [operands[i] for i in positions]
-        slopes = gradients(output, inputs, nested) if output.requires_grad else [_variable(x).detach() * 0 for x in inputs]
+        inputs = [_variable(args[i]) for i in positions]
+        operands |= dict(zip(positions, inputs, strict=True))
+        nested = any(isinstance(arg, Tensor) and arg.requires_grad for arg in args)
+        output = f(*operands.values(), **kwargs)
+        if not isinstance(output, Tensor):
+            raise DTypeError(f"grad: the function returned {type(output).__name__}, not a Tensor")
+        slopes = gradients(output, inputs, nested) if output.requires_grad else [x.detach() * 0 for x in inputs]
         if not any(isinstance(arg, Tensor) for arg in args):
             output, slopes = output.data, [slope.data for slope in slopes]
         return output, slopes[0] if single else tuple(slopes)
@@ -80,11 +76,8 @@ def value_and_grad(f: Callable[..., Any], argnum: int | Sequence[int] = 0) -> Ca
 def _variable(value: Any) -> Tensor:
     """A tensor to differentiate by: a new leaf, or a value of its own where the argument carries a gradient already."""
     if isinstance(value, Tensor) and value.requires_grad:
-        return record(PRIMITIVES["positive"], (value,), {})  # type: ignore[no-any-return]
-    array = np.asarray(value)
-    if array.dtype.kind not in "f" and not isinstance(value, (int, float)):
-        raise DTypeError(f"grad: an argument of type {array.dtype} has no derivative", remedy="pass floating values")
-    return Tensor(array, requires_grad=True, dtype=None if array.dtype.kind == "f" else float)
+        return +value  # type: ignore[no-any-return]
+    return Tensor(value, requires_grad=True, dtype=float if isinstance(value, int) else None)
 
 
 def grad(f: Callable[..., Any], argnum: int | Sequence[int] = 0) -> Callable[..., Any]:
@@ -94,9 +87,4 @@ def grad(f: Callable[..., Any], argnum: int | Sequence[int] = 0) -> Callable[...
     12.0
     """
     both = value_and_grad(f, argnum)
-
-    @functools.wraps(f)
-    def derivative(*args: Any, **kwargs: Any) -> Any:
-        return both(*args, **kwargs)[1]
-
-    return derivative
+    return functools.wraps(f)(lambda *args, **kwargs: both(*args, **kwargs)[1])

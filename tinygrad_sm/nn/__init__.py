@@ -1,5 +1,7 @@
 """Modules and layers: parameters with names, and the functions that use them."""
 
+from __future__ import annotations
+
 from tinygrad_sm.nn import functional, init
 from tinygrad_sm.nn.layers import (
     ELU,

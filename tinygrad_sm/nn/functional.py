@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_sm import ops
 from tinygrad_sm.engine.tape import Effect
 from tinygrad_sm.engine.tensor import Tensor, record
 from tinygrad_sm.errors import ArgumentError
@@ -27,6 +26,7 @@ from tinygrad_sm.ops import (
     softplus,
     tanh,
 )
+from tinygrad_sm.ops.activation import dropout as dropout_with_mask
 from tinygrad_sm.randomness import default_generator
 
 __all__ = [
@@ -63,8 +63,8 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, *, generator: np.rand
         return x
     draw = partial(_keep, generator or default_generator(), np.shape(x), p)
     if isinstance(x, Tensor):
-        return record(ops.dropout, (x, draw()), {"p": p}, (Effect("draw", "mask", draw),))
-    return ops.dropout(x, draw(), p)
+        return record(dropout_with_mask, (x, draw()), {"p": p}, (Effect("draw", "mask", draw),))
+    return dropout_with_mask(x, draw(), p)
 
 
 def _keep(generator: np.random.Generator, shape: tuple[int, ...], p: float) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -232,7 +233,7 @@ class MLP(Sequential):
         rectifier = activation in ("relu", "leaky_relu", "elu", "softplus")
         initial = init.kaiming_normal if rectifier else init.xavier_uniform
         layers: list[Module] = []
-        for i, (width, following) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        for i, (width, following) in enumerate(itertools.pairwise(sizes)):
             if i:
                 layers.append(ACTIVATIONS[activation]())
                 layers += [Dropout(dropout, generator=generator)] if dropout else []

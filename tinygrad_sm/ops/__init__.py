@@ -1,5 +1,7 @@
 """The operations and their derivatives: one block per op, one file per family, in plain NumPy."""
 
+from __future__ import annotations
+
 from tinygrad_sm.ops.activation import dropout, elu, leaky_relu, relu, sigmoid, softplus
 from tinygrad_sm.ops.comparison import (
     all,
@@ -71,7 +73,7 @@ from tinygrad_sm.ops.shape import (
     take_along_axis,
     transpose,
 )
-from tinygrad_sm.ops.softmax import log_softmax, logsumexp, softmax
+from tinygrad_sm.ops.softmax_family import log_softmax, logsumexp, softmax
 
 __all__ = [
     "abs",

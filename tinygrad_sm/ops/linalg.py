@@ -29,7 +29,7 @@ from tinygrad_sm.ops.samples import Sample, normal
     ],
 )
 def matmul(x: Array, y: Array) -> Array:
-    """Matrix product: out_ik = sum_j x_ij y_jk over the last two axes, leading axes broadcast, 1-d operands as in NumPy.
+    """Matrix product: out_ik = sum_j x_ij y_jk over the last two axes; others broadcast, 1-d operands as in NumPy.
 
     >>> matmul(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]))
     array([[11.]])

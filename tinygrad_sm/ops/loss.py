@@ -17,7 +17,7 @@ from tinygrad_sm.engine.primitive import Array, primitive
 from tinygrad_sm.errors import ArgumentError, ShapeError, TargetError
 from tinygrad_sm.ops.activation import sigmoid, softplus
 from tinygrad_sm.ops.samples import Recipe, Sample, integers, normal, uniform
-from tinygrad_sm.ops.softmax import log_softmax, shifted_exp, softmax
+from tinygrad_sm.ops.softmax_family import log_softmax, shifted_exp, softmax
 
 
 def class_axis(ndim: int) -> int:
@@ -62,8 +62,10 @@ def checked_labels(shape: tuple[int, ...], target: Any, ignore_index: int) -> Ar
         wrong = (labels != ignore_index) & ((labels < 0) | (labels >= classes))
         if wrong.any():
             place = tuple(int(i[0]) for i in np.nonzero(wrong))
-            where = f" at {place if len(place) > 1 else place[0]}" if place else ""
-            message = f"target holds class {labels[wrong][0]}{where}, but logits {shape} have classes 0 to {classes - 1}"
+            where = f" at position {place if len(place) > 1 else place[0]}" if place else ""
+            message = (
+                f"target holds class {labels[wrong][0]}{where}, but logits {shape} have classes 0 to {classes - 1}"
+            )
             raise TargetError(message, remedy="relabel the classes from 0, or set ignore_index to skip that label")
     return labels
 
@@ -233,7 +235,9 @@ def nll_loss(
     0.6931
     """
     axis = class_axis(np.ndim(log_probs))
-    q, count = wanted(np.asarray(log_probs), checked_labels(np.shape(log_probs), target, ignore_index), weight, ignore_index)
+    q, count = wanted(
+        np.asarray(log_probs), checked_labels(np.shape(log_probs), target, ignore_index), weight, ignore_index
+    )
     with np.errstate(invalid="ignore"):
         return reduce(-np.sum(np.where(q == 0, 0, q * log_probs), axis=axis), reduction, count)
 
@@ -300,7 +304,9 @@ def mse_loss_textbook(prediction: Array, target: Array, reduction: str = "mean")
 
 @primitive(
     method=False,
-    misuse={"sigmoid": "binary_cross_entropy_with_logits applies the sigmoid itself, and was given one: pass the logits"},
+    misuse={
+        "sigmoid": "binary_cross_entropy_with_logits applies the sigmoid itself, and was given one: pass the logits"
+    },
     samples=[
         Sample(normal(2, 3), uniform(0, 1, 2, 3)),
         Sample(normal(4), integers(2, 4), reduction="none"),

@@ -6,8 +6,6 @@ with length 1.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from tinygrad_sm.engine.primitive import Array, primitive
@@ -22,7 +20,11 @@ SAMPLES = [
     Sample(normal(2, 3, 2), axis=(0, 2)),
     Sample(normal()),
 ]
-EXTREMA = [Sample(distinct(2, 3)), Sample(distinct(2, 3), axis=1), Sample(distinct(2, 3, 2), axis=(0, -1), keepdims=True)]
+EXTREMA = [
+    Sample(distinct(2, 3)),
+    Sample(distinct(2, 3), axis=1),
+    Sample(distinct(2, 3, 2), axis=(0, -1), keepdims=True),
+]
 
 
 def restore_axes(g: Array, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Array:
@@ -160,7 +162,9 @@ def prod_vjp_x(g: Array, out: Array, x: Array, axis: Axis = None, keepdims: bool
     return restore_axes(g, x.shape, axis, keepdims) * prod_of_others(x, axis)
 
 
-@primitive(method=False, samples=[Sample(normal(2, 3)), Sample(normal(2, 3, 2), axis=(0, 2)), Sample(normal(3), axis=0)])
+@primitive(
+    method=False, samples=[Sample(normal(2, 3)), Sample(normal(2, 3, 2), axis=(0, 2)), Sample(normal(3), axis=0)]
+)
 def prod_of_others(x: Array, axis: Axis = None) -> Array:
     """For each element the product of all the others along axes: out_i = prod_{j != i} x_j, without dividing.
 

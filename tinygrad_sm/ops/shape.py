@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from tinygrad_sm.engine.primitive import Array, primitive, unbroadcast
-from tinygrad_sm.ops.samples import Sample, distinct, integers, normal
+from tinygrad_sm.ops.samples import Sample, distinct, normal
 
 Shape = int | tuple[int, ...]
 
 
-@primitive(numpy=[np.reshape], samples=[Sample(normal(2, 3), (3, 2)), Sample(normal(2, 3), -1), Sample(normal(), (1, 1))])
+@primitive(
+    numpy=[np.reshape], samples=[Sample(normal(2, 3), (3, 2)), Sample(normal(2, 3), -1), Sample(normal(), (1, 1))]
+)
 def reshape(x: Array, shape: Shape) -> Array:
     """The same values in another shape, in C order; one length may be -1.
 
@@ -72,7 +74,9 @@ def swapaxes_vjp_x(g: Array, out: Array, x: Array, axis1: int, axis2: int) -> Ar
     return np.swapaxes(g, axis1, axis2)
 
 
-@primitive(numpy=[np.squeeze], samples=[Sample(normal(1, 3, 1)), Sample(normal(1, 3, 1), 0), Sample(normal(1, 3, 1), (0, 2))])
+@primitive(
+    numpy=[np.squeeze], samples=[Sample(normal(1, 3, 1)), Sample(normal(1, 3, 1), 0), Sample(normal(1, 3, 1), (0, 2))]
+)
 def squeeze(x: Array, axis: Any = None) -> Array:
     """Axes of length 1 removed: all of them, or those named.
 
@@ -199,7 +203,11 @@ def getitem_vjp_x(g: Array, out: Array, x: Array, index: Any) -> Array:
 
 @primitive(
     method=False,
-    samples=[Sample(normal(4), REPEATED, (3,)), Sample(normal(4, 2), REPEATED, (3, 2)), Sample(normal(2), slice(0, 4, 2), (5,))],
+    samples=[
+        Sample(normal(4), REPEATED, (3,)),
+        Sample(normal(4, 2), REPEATED, (3, 2)),
+        Sample(normal(2), slice(0, 4, 2), (5,)),
+    ],
 )
 def scatter_add(values: Array, index: Any, shape: tuple[int, ...]) -> Array:
     """Zeros of a shape with values added at an index, repeatedly where positions repeat: the adjoint of x[index].
@@ -225,7 +233,7 @@ def _selects_once(index: Any) -> bool:
     """Whether no position can occur twice: an index without integer arrays or lists."""
     parts = index if isinstance(index, tuple) else (index,)
     basic = (int, np.integer, slice, type(None), type(Ellipsis))
-    return all(isinstance(part, basic) or getattr(part, "dtype", None) == bool for part in parts)
+    return all(isinstance(part, basic) or np.asarray(part).dtype.kind == "b" for part in parts)
 
 
 @primitive(

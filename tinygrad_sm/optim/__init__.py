@@ -1,5 +1,7 @@
 """Optimisers: rules that move parameters against their gradients."""
 
+from __future__ import annotations
+
 from tinygrad_sm.optim.adam import Adam, AdamW
 from tinygrad_sm.optim.optimizer import Optimizer
 from tinygrad_sm.optim.sgd import SGD

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinygrad_sm.engine.tensor import Tensor
-from tinygrad_sm.errors import ArgumentError, GradientError, ShapeError, StateError
-from tinygrad_sm.location import Location, caller
+from tinygrad_sm.errors import ArgumentError, GradientError, ShapeError, StateError, warn
 from tinygrad_sm.overwrites import note_overwrite
 
 Array = npt.NDArray[Any]
@@ -60,8 +58,8 @@ class Optimizer:
     def _check(self, trained: list[tuple[Tensor, dict[str, Array]]]) -> None:
         """Refuse gradients of another shape, and warn of the two things that are forgotten around a step."""
         for p, _ in trained:
-            if p.grad is None or p.grad.shape != p.shape:
-                raise ShapeError(f"{self}: grad {np.shape(p.grad)} for a parameter {p.shape}")
+            if getattr(p.grad, "shape", None) != p.shape:
+                raise ShapeError(f"{self}: grad {getattr(p.grad, 'shape', None)} for a parameter {p.shape}")
         if not trained:
             self._warn("step() found no gradients: call loss.backward() before it")
         elif any(p._stepped for p, _ in trained):
@@ -71,11 +69,9 @@ class Optimizer:
             )
 
     def _warn(self, message: str) -> None:
-        where = None if self._warned else caller()
-        if where:
-            self._warned = True  # once is enough for one loop
-            place = Location(*where)
-            warnings.warn_explicit(f"{self}: {message}", UserWarning, place.filename, place.line)
+        if not self._warned:  # once is enough for one loop
+            self._warned = True
+            warn(f"{self}: {message}")
 
     def zero_grad(self) -> None:
         """Forget the gradients, so that the next backward starts from nothing."""

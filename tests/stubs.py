@@ -1,0 +1,69 @@
+"""Writes the stubs from which editors and type checkers know the operations: as methods, and as functions.
+
+`python tests/stubs.py` writes them anew; `tests/test_stubs.py` fails while they are stale.
+"""
+
+import inspect
+from pathlib import Path
+
+import tinygrad_sm
+from tinygrad_sm.engine.primitive import PRIMITIVES
+
+PACKAGE = Path(tinygrad_sm.__file__).parent
+TYPES = {"Array": "Any", "Axis": "int | tuple[int, ...] | None", "Shape": "int | tuple[int, ...]"}
+HEAD = """# Written by tests/stubs.py from the registered operations; do not edit.
+
+from collections.abc import Sequence
+from typing import Any
+
+{imports}
+"""
+ARRAY = """class Methods:
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def ndim(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+"""
+
+
+def signature(op, method):
+    """The parameters as they stand in a stub."""
+    parts = ["self"] if method else []
+    for parameter in list(op.signature.parameters.values())[1 if method else 0 :]:
+        kind = str(parameter.annotation)
+        for ours, meant in TYPES.items():
+            kind = kind.replace(ours, meant)
+        kind = "Any" if kind == "Any | None" else kind
+        default = "" if parameter.default is inspect.Parameter.empty else f" = {parameter.default!r}"
+        parts.append(f"{parameter.name}: {kind}{default}")
+    return ", ".join(parts)
+
+
+def stubs():
+    """Path and text of every stub."""
+    ops = sorted(
+        (op for op in PRIMITIVES.values() if op.__module__.startswith("tinygrad_sm.ops.")), key=lambda op: op.name
+    )
+    methods = [f"    def {op.name}({signature(op, True)}) -> Tensor: ..." for op in ops if op.method]
+    own = ("reshape", "transpose")  # which take their argument in pieces too
+    methods = [line for line in methods if not line.startswith(tuple(f"    def {name}(" for name in own))]
+    tensor = "from tinygrad_sm.engine.tensor import Tensor"
+    functions = [f"def {op.name}({signature(op, False)}) -> Tensor: ..." for op in ops]
+    names = ["__all__ = [", *(f'    "{op.name}",' for op in ops), "]"]
+    yield (
+        PACKAGE / "methods.pyi",
+        HEAD.format(imports=f"import numpy as np\n\n{tensor}") + "\n" + ARRAY + "\n".join(methods) + "\n",
+    )
+    yield (
+        PACKAGE / "ops" / "__init__.pyi",
+        HEAD.format(imports=tensor) + "\n" + "\n".join(names) + "\n\n" + "\n".join(functions) + "\n",
+    )
+
+
+if __name__ == "__main__":
+    for path, text in stubs():
+        path.write_text(text, encoding="utf-8")

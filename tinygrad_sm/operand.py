@@ -1,0 +1,144 @@
+"""How something array-like speaks Python and NumPy: operators, conversions and NumPy's protocols.
+
+All of it comes down to one method, `apply`, that a subclass writes: `a + b` is `a.apply("add", (a, b), {})`. What that
+does is no concern of this module; read `engine/tensor.py` for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tinygrad_sm.errors import GradientError, ShapeError, describe
+from tinygrad_sm.methods import Methods
+from tinygrad_sm.numpy_calls import NUMPY, PLAIN, flat, translate, unsupported
+
+DETACH = "write t.data for its values, or t.detach() for a tensor without the gradient"
+
+
+def _operator(name: str, swapped: bool = False) -> Callable[..., Any]:
+    """A Python operator as a call of the operation of that name."""
+
+    def operate(self: Operand, *other: Any) -> Any:
+        return self.apply(name, (*other, self) if swapped else (self, *other), {})
+
+    return operate
+
+
+def _in_place(name: str) -> Callable[[Operand, Any], Any]:
+    """An augmented assignment."""
+
+    def operate(self: Operand, other: Any) -> Any:
+        return self.update(name, other)
+
+    return operate
+
+
+class Operand(Methods):
+    """An array that hands every operation it takes part in to its `apply`."""
+
+    __slots__ = ()
+
+    data: Any
+    requires_grad: Any
+
+    def apply(self, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Carry out an operation, given by name or itself, of which this is an operand."""
+        raise TypeError(f"{type(self).__name__} has no apply(self, op, args, kwargs)")
+
+    def update(self, op: str, other: Any) -> Any:
+        """Carry out an augmented assignment such as `self += other`."""
+        raise TypeError(f"{type(self).__name__} has no update(self, op, other)")
+
+    __hash__ = object.__hash__
+    __eq__, __ne__ = _operator("equal"), _operator("not_equal")  # by element, as NumPy's
+    __lt__, __le__, __gt__, __ge__ = map(_operator, ("less", "less_equal", "greater", "greater_equal"))
+    __and__, __or__, __xor__, __invert__ = map(_operator, ("bitwise_and", "bitwise_or", "bitwise_xor", "invert"))
+    __neg__, __pos__, __abs__ = _operator("negative"), _operator("positive"), _operator("abs")
+    __add__, __radd__, __iadd__ = _operator("add"), _operator("add", True), _in_place("add")
+    __sub__, __rsub__, __isub__ = _operator("subtract"), _operator("subtract", True), _in_place("subtract")
+    __mul__, __rmul__, __imul__ = _operator("multiply"), _operator("multiply", True), _in_place("multiply")
+    __truediv__, __rtruediv__, __itruediv__ = _operator("divide"), _operator("divide", True), _in_place("divide")
+    __floordiv__, __rfloordiv__ = _operator("floor_divide"), _operator("floor_divide", True)
+    __pow__, __rpow__, __ipow__ = _operator("power"), _operator("power", True), _in_place("power")
+    __matmul__, __rmatmul__, __imatmul__ = _operator("matmul"), _operator("matmul", True), _in_place("matmul")
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.apply("getitem", (self, plain(index)), {})
+
+    def reshape(self, *shape: Any) -> Any:
+        """The same values in another shape, given as a tuple or as separate lengths."""
+        return self.apply("reshape", (self, shape[0] if len(shape) == 1 else shape), {})
+
+    def transpose(self, *axes: Any) -> Any:
+        """Axes in another order, given as a tuple or one by one; reversed if none is given."""
+        return self.apply("transpose", (self, (axes[0] if len(axes) == 1 else axes) or None), {})
+
+    @property
+    def T(self) -> Any:
+        """The transpose, all axes reversed."""
+        return self.transpose()
+
+    def item(self) -> Any:
+        """The only element, as a Python number."""
+        if self.data.size != 1:
+            raise ShapeError(f"item() needs one element, and this tensor has shape {self.data.shape}")
+        return self.data.item()
+
+    def numpy(self) -> npt.NDArray[Any]:
+        """The values as an ndarray; refused, as `np.asarray` is, where a gradient would get lost."""
+        return np.asarray(self)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        return self.data.__index__()  # type: ignore[no-any-return]  # NumPy refuses all but integers
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        if self.requires_grad:
+            raise GradientError(f"np.asarray of a tensor {describe(self)} that carries a gradient", remedy=DETACH)
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method == "__call__" and not kwargs and ufunc in NUMPY:
+            return self.apply(NUMPY[ufunc], inputs, {})
+        called = ufunc if method == "__call__" else getattr(ufunc, method)
+        return self._answer(called, ufunc.__name__ + f".{method}".removesuffix(".__call__"), inputs, kwargs)
+
+    def __array_function__(self, func: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
+        return self._answer(func, func.__name__, args, kwargs)
+
+    def _answer(self, func: Callable[..., Any], name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Answer a NumPy function: record it, or run it on the values where no gradient could get lost."""
+        if func in NUMPY:
+            return self.apply(NUMPY[func], *translate(func, NUMPY[func].signature, args, kwargs))
+        operands = [value for value in flat((*args, *kwargs.values())) if isinstance(value, Operand)]
+        if func in PLAIN or not ("out" in kwargs or any(operand.requires_grad for operand in operands)):
+            return func(*plain(tuple(args)), **{key: plain(value) for key, value in kwargs.items()})
+        raise unsupported(func, name, (op.name for op in NUMPY.values()))
+
+
+def plain(value: Any) -> Any:
+    """Operands, in lists and tuples too, replaced by their arrays."""
+    if isinstance(value, (list, tuple)):
+        return type(value)([plain(item) for item in value])
+    return value.data if isinstance(value, Operand) else value
