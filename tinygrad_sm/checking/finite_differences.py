@@ -78,7 +78,7 @@ def _has_rule(f: Callable[..., Any], i: int) -> bool:
 
 
 def _outputs(f: Callable[..., Any], operands: Sequence[Any]) -> tuple[Any, ...]:
-    out = f(*operands)
+    out = f(*[Tensor(x) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x for x in operands])
     return tuple(out) if isinstance(out, (tuple, list)) else (out,)
 
 

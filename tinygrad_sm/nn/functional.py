@@ -55,7 +55,7 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, *, generator: np.rand
     ArgumentError unless 0 <= p < 1.
 
     >>> dropout(np.ones(4), 0.5, generator=np.random.default_rng(1)).tolist()
-    [2.0, 2.0, 0.0, 2.0]
+    [0.0, 2.0, 2.0, 2.0]
     """
     if not 0 <= p < 1:
         raise ArgumentError(f"dropout: p={p}", remedy="pass a probability from 0 up to, but not including, 1")
