@@ -11,6 +11,7 @@ import linecache
 import os
 import sys
 from types import CodeType
+from typing import Any
 
 PACKAGE = "tinygrad_sm"
 WIDTH = 100  # of a source line, as it is shown
@@ -24,13 +25,23 @@ def caller() -> Where | None:
     A frame is never kept: it would keep every array in its local variables alive.
     """
     frame = sys._getframe(1)
-    while True:
-        module = frame.f_globals.get("__name__", "")
-        if module != PACKAGE and not module.startswith(PACKAGE + "."):
-            return frame.f_code, frame.f_lasti
+    while id(frame.f_globals) in _ours or _is_ours(frame.f_globals):
         if frame.f_back is None:
             return None
         frame = frame.f_back
+    return frame.f_code, frame.f_lasti
+
+
+_ours: set[int] = set()  # ids of the namespaces of this package's modules, which live as long as the process
+
+
+def _is_ours(namespace: dict[str, Any]) -> bool:
+    module = namespace.get("__name__", "")
+    if (module == PACKAGE or module.startswith(PACKAGE + ".")) and module in sys.modules:
+        if sys.modules[module].__dict__ is namespace:
+            _ours.add(id(namespace))
+        return True
+    return False
 
 
 class Location:

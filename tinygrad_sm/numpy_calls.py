@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -26,7 +27,7 @@ def translate(
     A parameter corresponds to ours of the same name, or else of the same position; one that we lack is refused by
     name unless it holds NumPy's default.
     """
-    theirs = inspect.signature(func).parameters
+    theirs = _parameters(func)
     ours = list(signature.parameters)
     named = {}
     for position, (name, value) in enumerate((dict(zip(theirs, args, strict=False)) | dict(kwargs)).items()):
@@ -39,6 +40,11 @@ def translate(
             raise UnsupportedError(f"np.{func.__name__}: tensors do not take {name}=", remedy=remedy)
     bound = signature.bind(**named)
     return bound.args, bound.kwargs
+
+
+@functools.cache
+def _parameters(func: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(func).parameters  # NumPy's are parsed from text, which takes a tenth of a millisecond
 
 
 def unsupported(func: Callable[..., Any], name: str, known: Iterable[str]) -> UnsupportedError:

@@ -45,8 +45,10 @@ class Operand(Methods):
     data: Any
     requires_grad: Any
 
-    def apply(self, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Carry out an operation, given by name or itself, of which this is an operand."""
+    record: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]  # what a primitive hands its call over to
+
+    def apply(self, op: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Carry out the operation of that name, of which this is an operand."""
         raise TypeError(f"{type(self).__name__} has no apply(self, op, args, kwargs)")
 
     def update(self, op: str, other: Any) -> Any:
@@ -120,7 +122,7 @@ class Operand(Methods):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method == "__call__" and not kwargs and ufunc in NUMPY:
-            return self.apply(NUMPY[ufunc], inputs, {})
+            return self.record(NUMPY[ufunc], inputs, {})
         called = ufunc if method == "__call__" else getattr(ufunc, method)
         return self._answer(called, ufunc.__name__ + f".{method}".removesuffix(".__call__"), inputs, kwargs)
 
@@ -130,7 +132,7 @@ class Operand(Methods):
     def _answer(self, func: Callable[..., Any], name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Answer a NumPy function: record it, or run it on the values where no gradient could get lost."""
         if func in NUMPY:
-            return self.apply(NUMPY[func], *translate(func, NUMPY[func].signature, args, kwargs))
+            return self.record(NUMPY[func], *translate(func, NUMPY[func].signature, args, kwargs))
         operands = [value for value in flat((*args, *kwargs.values())) if isinstance(value, Operand)]
         if func in PLAIN or not ("out" in kwargs or any(operand.requires_grad for operand in operands)):
             return func(*plain(tuple(args)), **{key: plain(value) for key, value in kwargs.items()})

@@ -18,29 +18,32 @@ import numpy as np
 
 tick = itertools.count(1).__next__  # the order of events: nodes recorded and arrays overwritten
 
-_times: dict[int, tuple[int, weakref.ref[Any]]] = {}  # by the id of the array that owns the memory
+_times: dict[int, int] = {}  # when, by the id of the array that owns the memory
+_alive: dict[int, weakref.ref[Any]] = {}  # so that an id is forgotten with its array
 _latest = 0
 
 
-def note_overwrite(array: np.ndarray[Any, Any]) -> None:
-    """Say that an array is overwritten now."""
+def note_overwrite(*arrays: np.ndarray[Any, Any]) -> None:
+    """Say that arrays are overwritten now."""
     global _latest
-    owner = _owner(array)
-    key = id(owner)
-    alive = _times[key][1] if key in _times else weakref.ref(owner, lambda _: _times.pop(key, None))
     _latest = tick()
-    _times[key] = _latest, alive
+    for array in arrays:
+        owner = _owner(array)
+        key = id(owner)
+        if key not in _alive:
+            _alive[key] = weakref.ref(owner, lambda _, key=key: (_alive.pop(key, None), _times.pop(key, None)))
+        _times[key] = _latest
 
 
-def anything_since(order: int) -> bool:
-    """Whether any array was overwritten after an event."""
-    return _latest > order
+def latest_overwrite() -> int:
+    """The time of the last overwriting of any array, 0 before the first."""
+    return _latest
 
 
 def first_overwritten(values: Iterable[tuple[str, Any]], names: Collection[str], since: int) -> str:
     """Which of the named arrays was overwritten after an event, itself or through a view; empty if none was."""
     for name, value in values:
-        if name in names and isinstance(value, np.ndarray) and _times.get(id(_owner(value)), (0, None))[0] > since:
+        if name in names and isinstance(value, np.ndarray) and _times.get(id(_owner(value)), 0) > since:
             return f"{name} {value.shape}"
     return ""
 

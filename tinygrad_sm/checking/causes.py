@@ -20,6 +20,8 @@ def likely_cause(got: Any, expected: Any, rtol: float = 1e-3) -> str:
         return _cause_of_shape(got, expected, rtol)
     if not np.isfinite(got).all():
         return "NaN or infinity: a value was divided by zero, or overflowed"
+    if _close(got, expected, rtol):
+        return ""
     if not got.any():
         return "it is zero everywhere: the contribution never arrives"
     if _close(got, -expected, rtol):

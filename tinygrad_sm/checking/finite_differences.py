@@ -11,7 +11,7 @@ from tinygrad_sm.checking.causes import likely_cause
 from tinygrad_sm.engine.primitive import Primitive
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.engine.transforms import gradients
-from tinygrad_sm.errors import GradcheckError
+from tinygrad_sm.errors import ArgumentError, GradcheckError
 from tinygrad_sm.operand import plain
 
 
@@ -29,7 +29,8 @@ def gradcheck(
 
     Args: f: takes tensors, returns one or a tuple. inputs: an array or a sequence of arguments, of which the floating
     arrays are checked, element by element, under a random cotangent. order: 2 checks the derivative of the derivative
-    too. Returns True. Raises GradcheckError with the argument, the worst element, both values and the likely cause.
+    too. Returns True. Raises GradcheckError with the argument, the worst element, both values and the likely cause;
+    ArgumentError where no argument is a floating array.
 
     >>> gradcheck(lambda x: x.exp(), np.array([0.0, 1.0]), order=2)
     True
@@ -37,22 +38,30 @@ def gradcheck(
     values = [plain(x) for x in inputs] if isinstance(inputs, (list, tuple)) else [np.asarray(plain(inputs))]
     values = [x.astype(float) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x for x in values]
     checked = [i for i, x in enumerate(values) if isinstance(x, np.ndarray) and x.dtype.kind == "f" and _has_rule(f, i)]
+    if not checked:
+        raise ArgumentError("gradcheck: no argument is a floating array", remedy="pass np.array(2.0) rather than 2")
     outputs = _outputs(f, values)
     rng = np.random.default_rng(seed)
-    cotangents = [rng.uniform(0.5, 1.5, out.shape) * rng.choice([-1, 1], out.shape) for out in outputs]
+    cotangents = [rng.uniform(0.5, 1.5, np.shape(out)) * rng.choice([-1, 1], np.shape(out)) for out in outputs]
 
     def scalar(*operands: Any) -> float:
         return sum(float(np.vdot(c, plain(out))) for c, out in zip(cotangents, _outputs(f, operands), strict=True))
 
-    for i, got in zip(checked, derivative(f, values, checked, cotangents), strict=True):
+    opposite = derivative(f, values, checked, [-c for c in cotangents])
+    for i, got, negative in zip(checked, derivative(f, values, checked, cotangents), opposite, strict=True):
         expected = _central_differences(scalar, values, i, eps)
-        _compare(f, f"argument {i}", got.data, expected, atol, rtol)
+        if not np.allclose(got.data, expected, rtol, atol):
+            unused = np.array_equal(got.data, negative.data) and got.data.any()
+            cause = "the incoming cotangent was not used" if unused else likely_cause(got.data, expected)
+            raise GradcheckError(_difference(f, i, got.data, expected, atol, rtol), remedy=cause)
     if order > 1:
 
         def first_order(*operands: Any) -> Any:
             n = len(values)
-            return tuple(derivative(f, operands[:n], checked, operands[n:], create_graph=True))
+            recorded = any(isinstance(x, Tensor) and x.requires_grad for x in operands)  # not by finite differences
+            return tuple(derivative(f, operands[:n], checked, operands[n:], create_graph=recorded))
 
+        first_order.__name__ = f"derivative of {_name(f)}"
         gradcheck(first_order, [*values, *cotangents], order - 1, eps=eps, atol=atol, rtol=rtol, seed=seed + 1)
     return True
 
@@ -68,13 +77,13 @@ def derivative(
     weighted = [(out * c).sum() for out, c in zip(_outputs(f, operands), cotangents, strict=True)]
     total = sum(weighted[1:], weighted[0])
     inputs = [operands[i] for i in checked]
-    if not total.requires_grad:
+    if not (isinstance(total, Tensor) and total.requires_grad):
         return [Tensor(np.zeros(x.shape)) for x in inputs]
     return gradients(total, inputs, create_graph)  # type: ignore[no-any-return]
 
 
 def _has_rule(f: Callable[..., Any], i: int) -> bool:
-    return not isinstance(f, Primitive) or f.rule(i) is not None
+    return not isinstance(f, Primitive) or f.parameters[i] in f.rules
 
 
 def _outputs(f: Callable[..., Any], operands: Sequence[Any]) -> tuple[Any, ...]:
@@ -95,14 +104,17 @@ def _central_differences(scalar: Callable[..., float], values: Sequence[Any], i:
     return slope
 
 
-def _compare(f: Callable[..., Any], argument: str, got: Any, expected: Any, atol: float, rtol: float) -> None:
-    wrong = ~np.isclose(got, expected, rtol=rtol, atol=atol)
-    if wrong.any():
-        distance = np.where(wrong, np.nan_to_num(np.abs(got - expected), nan=np.inf), -1)
-        worst = tuple(int(i) for i in np.unravel_index(np.argmax(distance), distance.shape))
-        name = getattr(f, "name", getattr(f, "__name__", "f"))
-        raise GradcheckError(
-            f"{name}: the gradient for {argument} {got.shape} is wrong in {wrong.sum()} of {wrong.size} elements, most "
-            f"at {worst}: got {got[worst]:.6g}, finite differences give {expected[worst]:.6g}",
-            remedy=likely_cause(got, expected),
-        )
+def _difference(f: Callable[..., Any], i: int, got: Any, expected: Any, atol: float, rtol: float) -> str:
+    """Which elements of the gradient for an argument are wrong, and by how much the worst of them."""
+    wrong = ~np.isclose(got, expected, rtol, atol)
+    distance = np.where(wrong, np.nan_to_num(np.abs(got - expected), nan=np.inf), -1)
+    worst = tuple(int(i) for i in np.unravel_index(np.argmax(distance), distance.shape))
+    argument = f"argument {i} ({f.parameters[i]})" if isinstance(f, Primitive) else f"argument {i}"
+    return (
+        f"{_name(f)}: the gradient for {argument} {got.shape} is wrong in {wrong.sum()} of {wrong.size} elements, most "
+        f"at {worst}: got {got[worst]:.6g}, finite differences give {expected[worst]:.6g}"
+    )
+
+
+def _name(f: Callable[..., Any]) -> str:
+    return getattr(f, "__name__", type(f).__name__)

@@ -73,15 +73,17 @@ class Primitive:
         self.unfused = function
         return function
 
-    def rule(self, position: int) -> Rule | None:
-        """The rule for the operand at a position, None where the operation is not differentiable in it."""
-        return self.rules.get(self.parameters[0 if self.variadic else position])
+    def rule(self, position: int) -> Rule:
+        """The rule for the operand at a position; KeyError where the operation is not differentiable in it."""
+        return self.rules[self.parameters[0 if self.variadic else position]]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        operands = args[0] if self.variadic and args and isinstance(args[0], (list, tuple)) else args
-        for operand in (*operands, *kwargs.values()):
+        for operand in args[0] if self.variadic and args else args:
             if isinstance(operand, Operand):
-                return operand.apply(self, args, kwargs)
+                return operand.record(self, args, kwargs)
+        for operand in kwargs.values():
+            if isinstance(operand, Operand):
+                return operand.record(self, args, kwargs)
         out = self.run(args, kwargs)
         return out[0] if self.residual else out
 
@@ -98,6 +100,8 @@ class Primitive:
         """The same call with every Tensor positional, as the tape wants it, and the operands of a variadic op flat."""
         if self.variadic:
             return tuple(args[0]), dict(zip(self.parameters[1:], args[1:], strict=False)) | kwargs
+        if not any(isinstance(value, Operand) for value in kwargs.values()):
+            return args, kwargs
         arguments = self.signature.bind(*args, **kwargs)
         arguments.apply_defaults()
         values = [arguments.arguments[name] for name in self.parameters]

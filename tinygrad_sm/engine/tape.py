@@ -19,10 +19,11 @@ import numpy as np
 from tinygrad_sm.engine.primitive import Primitive, Rule, unbroadcast
 from tinygrad_sm.errors import RuleError, StaleValueError, describe, from_rule
 from tinygrad_sm.location import Location, Where, caller
-from tinygrad_sm.overwrites import anything_since, first_overwritten, tick, values_read
+from tinygrad_sm.overwrites import first_overwritten, latest_overwrite, tick, values_read
 
 RECORDING: ContextVar[bool] = ContextVar("recording", default=True)
-MODULE: ContextVar[str] = ContextVar("module", default="")  # path of the nn.Module that is running, such as "1.Linear"
+# The nn.Module that is running: its path, such as "1.Linear", and, while it is one of ours, where the user called it.
+RUNNING: ContextVar[tuple[str, Where | None]] = ContextVar("running", default=("", None))
 
 Edge: TypeAlias = "tuple[Node, int]"  # which output of which node: the key of a cotangent
 Targets: TypeAlias = Collection[Edge] | None
@@ -61,7 +62,7 @@ class Node:
     outputs: tuple[weakref.ref[Any], ...] = ()  # the tensors that hold the outputs, while they live
     order: int = field(default_factory=tick)  # position in time: inputs are older than outputs
     where: Where | None = field(default_factory=caller)  # the user's code object and instruction
-    module: str = field(default_factory=MODULE.get)
+    module: str = ""  # path of the nn.Module that was running
 
     @property
     def location(self) -> Location | None:
@@ -78,12 +79,6 @@ class Node:
     def values(self) -> tuple[Any, ...]:
         """The outputs as a tuple, however many there are."""
         return self.out if isinstance(self.out, tuple) else (self.out,)
-
-    def rule(self, position: int) -> Rule:
-        """The rule for a positional argument; recording refuses a gradient for one that has none."""
-        rule = self.op.rule(position) if self.op else None
-        assert rule is not None
-        return rule
 
     def argument(self, position: int) -> str:
         """Name of a positional argument, `arrays[1]` for an operand of a variadic operation."""
@@ -109,7 +104,7 @@ class Tape(tuple[Node, ...]):
             rows.append((f"[{i}] {call} {', '.join(str(value.shape) for value in node.values)}", place))
         if len(rows) > 100:  # a debugger may ask at any moment for the repr of a long tape
             rows[50:-50] = [(f"... {len(rows) - 100} more ...", "")]
-        width = max(len(call) for call, _ in rows)
+        width = max((len(call) for call, _ in rows), default=0)
         return "\n".join(f"{call:<{width}}  {place}".rstrip() for call, place in rows)
 
 
@@ -128,93 +123,103 @@ def reachable(node: Node) -> list[Node]:
 class Sweep:
     """Cotangents on their way from one output back to the leaves, paused at every rule.
 
-    Iterating yields each rule with its arguments; the caller calls it and hands the contribution to `add`. `targets`
-    limits it to what leads there, `keep` keeps the cotangents of interior nodes, and `wrap` makes tensors of recorded
-    values, to differentiate the derivative in its turn. As a context manager it says which of the user's operations an
-    error arose in, and keeps NumPy from warning of infinite slopes: times a zero cotangent they are zero here.
+    Iterating yields each rule with its arguments; the caller calls it and assigns the result to `contribution`.
+    `targets` limits the way to what leads there, `keep` keeps the cotangents of interior nodes, and `wrap` makes tensors
+    of recorded values, to differentiate the derivative in its turn. As a context manager it says which of the user's
+    operations an error arose in, and keeps NumPy from warning of infinite slopes: times a zero cotangent they are zero.
     """
 
     def __init__(
         self, root: Edge, seed: Any, *, targets: Targets = None, keep: bool = False, wrap: Wrap | None = None
     ) -> None:
         self.nodes = reachable(root[0])
-        self.wanted = set(self.nodes) if targets is None else _leading_to(targets, self.nodes)
+        self.wanted = None if targets is None else _leading_to(targets, self.nodes)
         self.cotangents: dict[Edge, Any] = {root: seed}
         self.keep = keep or targets is not None
         self.wrap = wrap
         self.node, self.position, self.g = root[0], 0, seed
+        self.contribution: Any = None
 
     def __iter__(self) -> Iterator[tuple[Rule, tuple[Any, ...], dict[str, Any]]]:
-        for node in reversed(self.nodes):
-            if node.op is None or node not in self.wanted:
-                continue
-            self.node = node
-            self.g = self._cotangent()
-            for position, edge in enumerate(node.parents):
-                if edge is not None and edge[0] in self.wanted:
-                    self.position = position
-                    if anything_since(node.order):
-                        _refuse_stale(node, position)
-                    yield self._call()
-
-    def _cotangent(self) -> Any:
-        """The cotangent of the current node, a tuple with zeros for untouched outputs where it has several."""
+        wanted, latest = self.wanted, latest_overwrite()
         take = self.cotangents.get if self.keep else self.cotangents.pop
-        if not isinstance(self.node.out, tuple):
-            return take((self.node, 0), None)
-        several = [take((self.node, i), None) for i in range(len(self.node.out))]
-        return tuple(np.zeros_like(o) if g is None else g for g, o in zip(several, self.node.out, strict=True))
+        for node in reversed(self.nodes):
+            op, out, kwargs = node.op, node.out, node.kwargs
+            args: Any = node.args
+            if op is None or (wanted is not None and node not in wanted):
+                continue
+            if isinstance(out, tuple):
+                g = tuple([take((node, i), np.zeros_like(value)) for i, value in enumerate(out)])
+            else:
+                g = take((node, 0), None)
+            if self.wrap:
+                args, out = self._wrapped(node)
+            elif node.residual is not None:  # handed over once: its rule may overwrite it
+                kwargs, node.residual = {**kwargs, "residual": node.residual}, None
+            self.node, self.g = node, g
+            for position, edge in enumerate(node.parents):
+                if edge is not None and (wanted is None or edge[0] in wanted):
+                    self.position = position
+                    if node.order < latest:
+                        _refuse_stale(node, position)
+                    inputs = (out, position, args) if op.variadic else (out, *args)
+                    yield op.rule(position), (g, *inputs), kwargs
+                    contribution = self.contribution
+                    if op.elementwise:
+                        contribution = self._elementwise(op, inputs, node.args[position].shape)
+                    self._add(edge, node.args[position], contribution)
+                    kwargs = node.kwargs
 
-    def _call(self) -> tuple[Rule, tuple[Any, ...], dict[str, Any]]:
-        """The current rule and what to call it with."""
-        node = self.node
-        args, out, kwargs = node.args, node.out, node.kwargs
-        if self.wrap:
-            args = tuple([self.wrap(a, e) if e else a for a, e in zip(args, node.parents, strict=True)])
-            outs = tuple([self.wrap(value, (node, i)) for i, value in enumerate(node.values)])
-            out = outs if isinstance(out, tuple) else outs[0]
-        elif node.residual is not None:  # handed over once: the rule may overwrite it
-            kwargs = {**kwargs, "residual": node.residual}
-            node.residual = None
-        variadic = node.op is not None and node.op.variadic
-        arguments = (self.g, out, self.position, args) if variadic else (self.g, out, *args)
-        return node.rule(self.position), arguments, kwargs
+    def _wrapped(self, node: Node) -> tuple[Any, Any]:
+        """The arguments and the output of a node as tensors on the tape."""
+        assert self.wrap is not None
+        args = tuple([self.wrap(a, e) if e else a for a, e in zip(node.args, node.parents, strict=True)])
+        outs = tuple([self.wrap(value, (node, i)) for i, value in enumerate(node.values)])
+        return args, outs if isinstance(node.out, tuple) else outs[0]
 
-    def add(self, contribution: Any) -> None:
-        """Take what the current rule returned, and add it to what has reached that argument already."""
-        node, g, primal, edge = self.node, self.g, self.node.args[self.position], self.node.parents[self.position]
-        assert node.op is not None and edge is not None
-        if self.wrap is None:
+    def _elementwise(self, op: Primitive, inputs: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
+        """What the rule of an elementwise operation returned, summed to the operand's shape; zero times anything is 0."""
+        contribution = self.contribution
+        values = getattr(contribution, "data", None) if self.wrap else contribution
+        square = np.vdot(values, values)
+        if square != square:  # NaN somewhere: keep it from elements that do not depend on each other
+            slope = op.rule(self.position)(np.ones(self.g.shape, self.g.dtype), *inputs, **self.node.kwargs)
+            contribution = np.where((self.g == 0) | (slope == 0), 0, contribution)
+        return unbroadcast(contribution, shape)
+
+    def _add(self, edge: Edge, primal: Any, contribution: Any) -> None:
+        """Take what a rule returned, and add it to what has reached that argument already."""
+        arrays = self.wrap is None
+        if arrays:
             contribution = np.asarray(contribution)  # NumPy makes scalars of 0-d results
-        if node.op.elementwise:
-            values = contribution if self.wrap is None else contribution.data
-            square = np.vdot(values, values)
-            if square != square:  # NaN somewhere: keep it from the elements on which nothing depends
-                contribution = np.where(g == 0, 0, contribution)
-            contribution = unbroadcast(contribution, primal.shape)
-        if contribution.shape != primal.shape:
-            raise RuleError(f"the rule returned shape {contribution.shape}, expected {primal.shape}")
+        if contribution.shape != primal.shape or contribution.dtype.kind not in "fiub":
+            what = f"shape {contribution.shape}" if contribution.dtype.kind in "fiub" else f"{self.contribution!r}"
+            raise RuleError(f"the rule returned {what}, expected {primal.shape}")
         if contribution.dtype != primal.dtype:
             contribution = contribution.astype(primal.dtype)
-        earlier = self.cotangents.get(edge)
-        if earlier is not None:
-            contribution = earlier + contribution  # out of place: either array may be shared
-        elif self.wrap is None and (edge[0].op is None or self.keep):
-            shared = any(contribution is other for other in (g, *node.values, *node.args))
-            contribution = contribution.copy() if shared or contribution.base is not None else contribution
-        self.cotangents[edge] = np.asarray(contribution) if self.wrap is None else contribution
+        if edge in self.cotangents:
+            contribution = self.cotangents[edge] + contribution  # out of place: either array may be shared
+            contribution = np.asarray(contribution) if arrays else contribution
+        elif arrays and (edge[0].op is None or self.keep):
+            shared = contribution.base is not None or contribution is self.g
+            for other in self.node.args:
+                shared = shared or contribution is other
+            contribution = contribution.copy() if shared else contribution  # a gradient shares its memory with nothing
+        self.cotangents[edge] = contribution
 
     def __enter__(self) -> Self:
-        quiet: dict[str, Any] = {kind: "ignore" for kind, mode in np.geterr().items() if mode == "warn"}
-        self._errstate = np.errstate(**quiet)
-        self._errstate.__enter__()
+        user = np.geterr()
+        quiet: dict[str, Any] = {kind: "ignore" for kind in ("divide", "invalid") if user[kind] == "warn"}
+        self._quiet = np.errstate(**quiet)
+        self._quiet.__enter__()
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        self._errstate.__exit__(None, None, None)
-        if self.node.op and isinstance(error, Exception) and not isinstance(error, StaleValueError):
-            argument, arrays = self.node.argument(self.position), (self.g, *self.node.args)
-            raise from_rule(error, self.node.op.name, argument, arrays, self.node.where) from error
+        self._quiet.__exit__(None, None, None)
+        node = self.node
+        if node.op and isinstance(error, Exception) and not isinstance(error, StaleValueError):
+            argument, arrays = node.argument(self.position), (self.g, *node.args)
+            raise from_rule(error, node.op.name, argument, arrays, node.where) from error
 
 
 def _leading_to(targets: Collection[Edge], nodes: Sequence[Node]) -> set[Node]:
@@ -231,7 +236,7 @@ def _refuse_stale(node: Node, position: int) -> None:
     assert node.op is not None
     names = node.op.parameters[:1] * len(node.args) if node.op.variadic else node.op.parameters
     values = [*zip(names, node.args, strict=False), *(("out", value) for value in node.values)]
-    name = first_overwritten(values, values_read(node.rule(position)), since=node.order)
+    name = first_overwritten(values, values_read(node.op.rule(position)), since=node.order)
     if name:
         what = f"{name} was overwritten after this, and the gradient for {node.argument(position)} needs its old values"
         remedy = "call backward() before the update, or compute the loss again after it"

@@ -14,40 +14,51 @@ import numpy as np
 import numpy.typing as npt
 
 from tinygrad_sm.engine.primitive import PRIMITIVES, Primitive
-from tinygrad_sm.engine.tape import RECORDING, Edge, Effect, Node, Sweep, Tape, reachable
+from tinygrad_sm.engine.tape import RECORDING, RUNNING, Edge, Effect, Node, Sweep, Tape, reachable
 from tinygrad_sm.errors import DTypeError, GradientError, InPlaceError, ShapeError, describe, warn
+from tinygrad_sm.location import caller
+from tinygrad_sm.numpy_calls import flat
 from tinygrad_sm.operand import DETACH, Operand, plain
-from tinygrad_sm.overwrites import note_overwrite
+from tinygrad_sm.overwrites import note_overwrite, tick
 
 
 def record(op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any], effects: tuple[Effect, ...] = ()) -> Any:
     """Run an operation on the values of its operands and, where one carries a gradient, put it on the tape."""
-    if op.variadic or (kwargs and any(isinstance(value, Operand) for value in kwargs.values())):
+    if op.variadic or kwargs:
         args, kwargs = op.bind(args, kwargs)
-    values = tuple([arg._data if isinstance(arg, Tensor) else arg for arg in args])
-    parents = tuple([arg._edge if isinstance(arg, Tensor) else None for arg in args])
+    recording = op.differentiable and RECORDING.get()
+    values, parents, tracked = [], [], False
+    for arg in args:
+        edge = None
+        if isinstance(arg, Tensor):
+            edge, arg = arg._edge if recording else None, arg._data
+            tracked = tracked or edge is not None
+        values.append(arg)
+        parents.append(edge)
     out = op.run((values,) if op.variadic else values, kwargs)
     out, residual = out if op.residual else (out, None)
-    several = isinstance(out, tuple)
-    tensors = [from_edge(value, None) for value in (out if several else (out,))]
-    if any(parents) and op.differentiable and RECORDING.get():
+    if not tracked:
+        return tuple([from_edge(value, None) for value in out]) if isinstance(out, tuple) else from_edge(out, None)
+    if op.misuse or not (len(op.rules) == len(op.parameters) or op.variadic):
         _check_operands(op, parents)
-        arrays = tuple([tensor._data for tensor in tensors])
-        node = Node(op, values, kwargs, parents, arrays if several else arrays[0], residual, effects)
-        node.outputs = tuple([weakref.ref(tensor) for tensor in tensors])
-        for i, tensor in enumerate(tensors):
-            if tensor._data.dtype.kind == "f":  # a cast to integers carries no gradient
-                tensor._edge = (node, i)
-    return tuple(tensors) if several else tensors[0]
+    module, where = RUNNING.get()
+    order, where = tick(), where or caller()
+    node = Node(op, tuple(values), kwargs, tuple(parents), out, residual, effects, (), order, where, module)
+    if not isinstance(out, tuple):
+        tensor = from_edge(out, (node, 0))
+        node.out, node.outputs = tensor._data, (weakref.ref(tensor),)
+        return tensor
+    tensors = tuple([from_edge(value, (node, i)) for i, value in enumerate(out)])
+    node.out, node.outputs = tuple([t._data for t in tensors]), tuple([weakref.ref(t) for t in tensors])
+    return tensors
 
 
 def _check_operands(op: Primitive, parents: Sequence[Edge | None]) -> None:
     """Refuse a gradient for an argument without a rule; warn of an operand that the op would transform twice."""
-    for position, edge in enumerate(parents):
-        if edge and not op.rule(position):
-            name = op.parameters[position]
+    for name, edge in zip(op.parameters, parents, strict=False):
+        if edge and name not in op.rules:
             raise GradientError(f"{op.name} has no derivative for {name}", remedy=f"pass {name}.detach()")
-    maker = parents[0][0].name if op.misuse and parents[0] else ""
+    maker = parents[0][0].name if parents[0] else ""
     if maker in op.misuse:
         warn(op.misuse[maker])
 
@@ -55,8 +66,8 @@ def _check_operands(op: Primitive, parents: Sequence[Edge | None]) -> None:
 def from_edge(value: Any, edge: Edge | None) -> Tensor:
     """A tensor around the array that came by an edge, or around a constant, past the checks of the constructor."""
     tensor = Tensor.__new__(Tensor)
-    tensor._data = np.asarray(value)
-    tensor._edge = edge
+    tensor._data = data = np.asarray(value)
+    tensor._edge = edge if data.dtype.kind == "f" else None  # a cast to integers carries no gradient
     tensor.grad = tensor.name = None
     tensor._stepped = False
     return tensor
@@ -84,7 +95,7 @@ class Tensor(Operand):
     name: str | None
 
     def __init__(self, data: Any, *, requires_grad: bool = False, dtype: Any = None, name: str | None = None) -> None:
-        if isinstance(data, Tensor) and data.requires_grad:
+        if any(isinstance(value, Tensor) and value.requires_grad for value in flat([data])):
             raise GradientError("Tensor(t) would lose the gradient that t carries", remedy=DETACH)
         try:
             self._data = (np.array if requires_grad else np.asarray)(plain(data), dtype=dtype)
@@ -102,7 +113,7 @@ class Tensor(Operand):
 
     @data.setter
     def data(self, value: Any) -> None:
-        fresh = np.asarray(plain(value))
+        fresh = Tensor(plain(value))._data
         if not self.is_leaf or (self.requires_grad and fresh.dtype.kind != "f"):
             raise InPlaceError(
                 f"data of {self!r} cannot become {describe(fresh)}", remedy="a leaf takes floating values"
@@ -135,9 +146,11 @@ class Tensor(Operand):
         """Whether the user made it, rather than an operation that was recorded."""
         return self._edge is None or self._edge[0].op is None
 
-    def apply(self, op: Primitive | str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Record a call in which this tensor is an operand; operators and primitives hand theirs over to this."""
-        return record(PRIMITIVES[op] if isinstance(op, str) else op, args, kwargs)
+    record = staticmethod(record)
+
+    def apply(self, op: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Record a call of the operation of that name, of which this tensor is an operand."""
+        return record(PRIMITIVES[op], args, kwargs)
 
     def update(self, op: str, other: Any) -> Any:
         """An augmented assignment: in place on constants and, under no_grad, on leaves; else a new tensor."""
@@ -165,8 +178,7 @@ class Tensor(Operand):
         edge, seed = self._seed(cotangent)
         with Sweep(edge, seed, keep=retain_grads) as sweep:
             for rule, arguments, options in sweep:
-                contribution = rule(*arguments, **options)
-                sweep.add(contribution)
+                sweep.contribution = rule(*arguments, **options)
         for (node, index), g in sweep.cotangents.items():
             tensor = node.outputs[index]()
             if tensor is not None:
@@ -180,7 +192,7 @@ class Tensor(Operand):
         if cotangent is None and self.size != 1:
             remedy = "reduce it with .mean() or .sum(), or pass a cotangent of its shape"
             raise GradientError(f"backward: starts from a scalar, not from shape {self.shape}", remedy=remedy)
-        seed = np.ones_like(self._data) if cotangent is None else np.array(plain(cotangent), dtype=self.dtype)
+        seed = np.ones(self.shape, self.dtype) if cotangent is None else np.array(plain(cotangent), dtype=self.dtype)
         if seed.shape != self.shape:
             raise ShapeError(f"backward: cotangent {seed.shape} for a tensor of shape {self.shape}")
         return self._edge, seed

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_sm.engine.tape import Sweep
+from tinygrad_sm.engine.tape import RECORDING, Sweep
 from tinygrad_sm.engine.tensor import Tensor, from_edge
 from tinygrad_sm.errors import DTypeError, GradientError
 
@@ -35,18 +35,21 @@ def gradients(output: Tensor, inputs: Any, create_graph: bool = False, *, cotang
         seed = cotangent if isinstance(cotangent, Tensor) else from_edge(seed, None)
     with Sweep(edge, seed, targets=edges, wrap=from_edge if create_graph else None) as sweep:
         for rule, arguments, options in sweep:
-            contribution = rule(*arguments, **options)
-            sweep.add(contribution)
+            sweep.contribution = rule(*arguments, **options)
     found = [sweep.cotangents.get(edge, np.zeros(t.shape, t.dtype)) for edge, t in zip(edges, tensors, strict=True)]
-    results = [g if isinstance(g, Tensor) else from_edge(g, None) for g in found]
+    fresh = [
+        g.copy() if edge in edges[:i] and not create_graph else g
+        for i, (edge, g) in enumerate(zip(edges, found, strict=True))
+    ]
+    results = [g if isinstance(g, Tensor) else from_edge(g, None) for g in fresh]
     return results if several else results[0]
 
 
 def value_and_grad(f: Callable[..., Any], argnum: int | Sequence[int] = 0) -> Callable[..., tuple[Any, Any]]:
     """The function that returns f and its derivative with respect to the argument of that position, or a tuple of them.
 
-    f takes tensors and returns a scalar. Given arrays or numbers the function returns arrays; given tensors, tensors,
-    and where one of those carries a gradient the derivative can be differentiated in its turn.
+    f takes tensors and returns a scalar. Given arrays or numbers the function returns arrays, given tensors it returns
+    tensors, and where f involves another tensor that carries a gradient, results that can be differentiated by it.
 
     >>> value_and_grad(lambda x: (x * x).sum())(np.array([1.0, 2.0]))
     (array(5.), array([2., 4.]))
@@ -56,19 +59,26 @@ def value_and_grad(f: Callable[..., Any], argnum: int | Sequence[int] = 0) -> Ca
 
     @functools.wraps(f)
     def differentiated(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        operands = dict(enumerate(args))
-        if not operands.keys() >= set(positions):
+        if any(not 0 <= i < len(args) for i in positions):
             raise GradientError(f"grad: no positional argument {argnum} among the {len(args)} given")
-        inputs = [_variable(args[i]) for i in positions]
-        operands |= dict(zip(positions, inputs, strict=True))
-        nested = any(isinstance(arg, Tensor) and arg.requires_grad for arg in args)
-        output = f(*operands.values(), **kwargs)
-        if not isinstance(output, Tensor):
-            raise DTypeError(f"grad: the function returned {type(output).__name__}, not a Tensor")
-        slopes = gradients(output, inputs, nested) if output.requires_grad else [x.detach() * 0 for x in inputs]
-        if not any(isinstance(arg, Tensor) for arg in args):
-            output, slopes = output.data, [slope.data for slope in slopes]
-        return output, slopes[0] if single else tuple(slopes)
+        recording = RECORDING.get()
+        token = RECORDING.set(True)  # a surrounding no_grad is about the surrounding tape
+        try:
+            inputs = {i: _variable(args[i]) for i in positions}
+            output = f(*[inputs.get(i, arg) for i, arg in enumerate(args)], **kwargs)
+            if not isinstance(output, Tensor):
+                raise DTypeError(f"grad: the function returned {type(output).__name__}, not a Tensor")
+            own = [x._edge for x in inputs.values()]
+            nested = recording and any(node.op is None and (node, 0) not in own for node in output.tape())
+            slopes = [x.detach() * 0 for x in inputs.values()]
+            if output.requires_grad:
+                slopes = gradients(output, inputs.values(), create_graph=nested)
+        finally:
+            RECORDING.reset(token)
+        results = [output, *slopes] if nested else [result.detach() for result in (output, *slopes)]
+        if not nested and not any(isinstance(arg, Tensor) for arg in args):
+            results = [result.data for result in results]
+        return results[0], results[1] if single else tuple(results[1:])
 
     return differentiated
 

@@ -27,7 +27,7 @@ from tinygrad_sm.ops import (
     tanh,
 )
 from tinygrad_sm.ops.activation import dropout as dropout_with_mask
-from tinygrad_sm.randomness import default_generator
+from tinygrad_sm.randomness import generator_or_default
 
 __all__ = [
     "binary_cross_entropy_with_logits",
@@ -61,7 +61,7 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, *, generator: np.rand
         raise ArgumentError(f"dropout: p={p}", remedy="pass a probability from 0 up to, but not including, 1")
     if not training or p == 0:
         return x
-    draw = partial(_keep, generator or default_generator(), np.shape(x), p)
+    draw = partial(_keep, generator_or_default(generator), np.shape(x), p)
     if isinstance(x, Tensor):
         return record(dropout_with_mask, (x, draw()), {"p": p}, (Effect("draw", "mask", draw),))
     return dropout_with_mask(x, draw(), p)

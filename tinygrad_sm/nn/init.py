@@ -13,9 +13,19 @@ import numpy as np
 import numpy.typing as npt
 
 from tinygrad_sm.errors import ArgumentError, ShapeError
-from tinygrad_sm.randomness import default_generator
+from tinygrad_sm.randomness import generator_or_default
 
 Initialiser: TypeAlias = Callable[..., npt.NDArray[Any]]
+
+GAINS = {
+    "linear": 1.0,
+    "sigmoid": 1.0,
+    "tanh": 5 / 3,
+    "relu": math.sqrt(2),
+    "leaky_relu": math.sqrt(2 / (1 + 0.01**2)),
+    "elu": math.sqrt(2),
+    "softplus": math.sqrt(2),
+}
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -33,15 +43,13 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def gain(activation: str) -> float:
-    """By how much an activation shrinks the standard deviation of its input, inverted: sqrt 2 for the ReLU.
+    """The factor on the standard deviation of weights that makes up for what an activation takes: sqrt 2 for the ReLU.
 
     Source: K. He et al., Delving deep into rectifiers, ICCV 2015; 5/3 for tanh is the value that PyTorch documents.
     """
-    gains = {"relu": math.sqrt(2), "leaky_relu": math.sqrt(2 / (1 + 0.01**2)), "tanh": 5 / 3}
-    gains |= {"elu": math.sqrt(2), "softplus": math.sqrt(2), "sigmoid": 1.0, "linear": 1.0}
-    if activation not in gains:
-        raise ArgumentError(f"unknown activation {activation!r}", remedy=f"one of {', '.join(gains)}")
-    return gains[activation]
+    if activation not in GAINS:
+        raise ArgumentError(f"gain: unknown activation {activation!r}", remedy=f"one of {', '.join(GAINS)}")
+    return GAINS[activation]
 
 
 def xavier_uniform(
@@ -52,7 +60,7 @@ def xavier_uniform(
     Source: X. Glorot and Y. Bengio, Understanding the difficulty of training deep feedforward networks, AISTATS 2010.
     """
     bound = gain * math.sqrt(6 / max(sum(fans(shape)), 1))
-    return (generator or default_generator()).uniform(-bound, bound, shape).astype(dtype)
+    return generator_or_default(generator).uniform(-bound, bound, shape).astype(dtype)
 
 
 def xavier_normal(
@@ -60,7 +68,7 @@ def xavier_normal(
 ) -> npt.NDArray[Any]:
     """Normal with standard deviation gain sqrt(2 / (fan_in + fan_out)); source as for `xavier_uniform`."""
     deviation = gain * math.sqrt(2 / max(sum(fans(shape)), 1))
-    return (generator or default_generator()).normal(0.0, deviation, shape).astype(dtype)
+    return generator_or_default(generator).normal(0.0, deviation, shape).astype(dtype)
 
 
 def kaiming_uniform(
@@ -74,7 +82,7 @@ def kaiming_uniform(
     Source: K. He et al., Delving deep into rectifiers, ICCV 2015.
     """
     bound = gain * math.sqrt(3 / max(fans(shape)[0], 1))
-    return (generator or default_generator()).uniform(-bound, bound, shape).astype(dtype)
+    return generator_or_default(generator).uniform(-bound, bound, shape).astype(dtype)
 
 
 def kaiming_normal(
@@ -85,4 +93,4 @@ def kaiming_normal(
 ) -> npt.NDArray[Any]:
     """Normal with standard deviation gain / sqrt(fan_in); source as for `kaiming_uniform`."""
     deviation = gain / math.sqrt(max(fans(shape)[0], 1))
-    return (generator or default_generator()).normal(0.0, deviation, shape).astype(dtype)
+    return generator_or_default(generator).normal(0.0, deviation, shape).astype(dtype)

@@ -13,7 +13,7 @@ from tinygrad_sm.errors import ArgumentError
 from tinygrad_sm.nn import functional as F
 from tinygrad_sm.nn import init
 from tinygrad_sm.nn.module import Module, Parameter
-from tinygrad_sm.randomness import default_generator
+from tinygrad_sm.randomness import generator_or_default
 
 
 class Linear(Module):
@@ -37,11 +37,11 @@ class Linear(Module):
         dtype: Any = np.float32,
         generator: np.random.Generator | None = None,
     ) -> None:
-        if in_features < 1 or out_features < 1:
-            raise ArgumentError(f"Linear({in_features}, {out_features})", remedy="both sizes must be at least 1")
-        generator = generator or default_generator()
-        bound = 1 / math.sqrt(in_features)
         shape = (in_features, out_features)
+        if not all(isinstance(size, (int, np.integer)) and size > 0 for size in shape):
+            raise ArgumentError(f"Linear{shape}", remedy="both sizes must be whole numbers of at least 1")
+        generator = generator_or_default(generator)
+        bound = 1 / math.sqrt(in_features)
         if initial:
             self.weight = Parameter(initial(shape, generator=generator, dtype=dtype))
         else:
@@ -52,11 +52,9 @@ class Linear(Module):
             self.bias = Parameter(values.astype(dtype))
 
     def forward(self, x: Any) -> Any:
-        """X @ weight + bias."""
         return F.linear(x, self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        """The sizes."""
         in_features, out_features = self.weight.shape
         return f"{in_features}, {out_features}" + ("" if self.bias is not None else ", bias=False")
 
@@ -72,13 +70,14 @@ class Sequential(Module):
     def __init__(self, *modules: Module) -> None:
         for i, module in enumerate(modules):
             if not isinstance(module, Module):
-                raise ArgumentError(f"Sequential: item {i} is {type(module).__name__}, not a Module")
+                remedy = "write Sequential(Linear(2, 3), ReLU()), or Sequential(*modules) for a list of them"
+                raise ArgumentError(f"Sequential: item {i} is {type(module).__name__}, not a Module", remedy=remedy)
             setattr(self, str(i), module)
 
     def forward(self, x: Any) -> Any:
-        """Each module applied to what the one before returned."""
-        for module in self.children():
-            x = module(x)
+        for module in vars(self).values():
+            if isinstance(module, Module):
+                x = module(x)
         return x
 
     def __len__(self) -> int:
@@ -92,87 +91,90 @@ class Sequential(Module):
 
 
 class ReLU(Module):
-    """max(x, 0), see `ops.relu`."""
+    """Rectified linear unit: max(x, 0); see `F.relu`."""
 
     def forward(self, x: Any) -> Any:
-        """Apply it to each element."""
         return F.relu(x)
 
 
 class LeakyReLU(Module):
-    """X for x > 0, else negative_slope x, see `ops.leaky_relu`."""
+    """Leaky rectifier: x for x > 0, else negative_slope x; see `F.leaky_relu`."""
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = negative_slope
 
     def forward(self, x: Any) -> Any:
-        """Apply it to each element."""
         return F.leaky_relu(x, self.negative_slope)
+
+    def extra_repr(self) -> str:
+        return f"{self.negative_slope}"
 
 
 class ELU(Module):
-    """X for x > 0, else alpha (e**x - 1), see `ops.elu`."""
+    """Exponential linear unit: x for x > 0, else alpha (e**x - 1); see `F.elu`."""
 
     def __init__(self, alpha: float = 1.0) -> None:
         self.alpha = alpha
 
     def forward(self, x: Any) -> Any:
-        """Apply it to each element."""
         return F.elu(x, self.alpha)
+
+    def extra_repr(self) -> str:
+        return f"{self.alpha}"
 
 
 class Softplus(Module):
-    """log(1 + e**x), see `ops.softplus`."""
+    """Smooth rectifier: log(1 + e**x); see `F.softplus`."""
 
     def forward(self, x: Any) -> Any:
-        """Apply it to each element."""
         return F.softplus(x)
 
 
 class Sigmoid(Module):
-    """1 / (1 + e**-x), see `ops.sigmoid`."""
+    """Logistic function: 1 / (1 + e**-x); see `F.sigmoid`."""
 
     def forward(self, x: Any) -> Any:
-        """Apply it to each element."""
         return F.sigmoid(x)
 
 
 class Tanh(Module):
-    """Hyperbolic tangent, see `ops.tanh`."""
+    """Hyperbolic tangent; see `F.tanh`."""
 
     def forward(self, x: Any) -> Any:
-        """Apply it to each element."""
         return F.tanh(x)
 
 
 class Softmax(Module):
-    """Softmax along an axis, see `ops.softmax`; not to be put before `cross_entropy`."""
+    """Softmax along an axis; not to be put before `cross_entropy`, which contains it. See `F.softmax`."""
 
     def __init__(self, axis: int = -1) -> None:
         self.axis = axis
 
     def forward(self, x: Any) -> Any:
-        """Apply it along the axis."""
         return F.softmax(x, self.axis)
+
+    def extra_repr(self) -> str:
+        return f"axis={self.axis}"
 
 
 class LogSoftmax(Module):
-    """Logarithm of the softmax along an axis, see `ops.log_softmax`."""
+    """Logarithm of the softmax along an axis; see `F.log_softmax`."""
 
     def __init__(self, axis: int = -1) -> None:
         self.axis = axis
 
     def forward(self, x: Any) -> Any:
-        """Apply it along the axis."""
         return F.log_softmax(x, self.axis)
+
+    def extra_repr(self) -> str:
+        return f"axis={self.axis}"
 
 
 class Flatten(Module):
     """All axes but the first made one: (N, ...) to (N, D)."""
 
     def forward(self, x: Any) -> Any:
-        """Reshape without copying where possible."""
-        return x.reshape(x.shape[0], -1)
+        return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 
 class Dropout(Module):
@@ -183,17 +185,14 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5, *, generator: np.random.Generator | None = None) -> None:
-        if not 0 <= p < 1:
-            raise ArgumentError(f"Dropout({p})", remedy="pass a probability from 0 up to, but not including, 1")
+        F.dropout(np.empty(0), p, generator=generator)  # refuses wrong arguments now rather than in the first step
         self.p = p
         self.generator = generator
 
     def forward(self, x: Any) -> Any:
-        """Drop, if training."""
         return F.dropout(x, self.p, self.training, generator=self.generator)
 
     def extra_repr(self) -> str:
-        """The probability."""
         return f"{self.p}"
 
 

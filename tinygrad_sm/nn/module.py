@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from tinygrad_sm.engine.tape import MODULE
+from tinygrad_sm.engine.tape import RUNNING
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import StateError
+from tinygrad_sm.location import PACKAGE, caller
+from tinygrad_sm.operand import plain
 from tinygrad_sm.overwrites import note_overwrite
 
 
@@ -48,48 +51,50 @@ class Module:
     """
 
     training: bool = True
+    _built_in: bool = False
     _name: str = ""  # the attribute of its owner that holds this module
+    _path: tuple[str | None, str] = (None, "")  # the path of the owner that called last, and the own path below it
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; subclasses write it."""
         raise TypeError(f"{type(self).__name__} has no forward(self, x): write one")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        owner = MODULE.get().rpartition(".")[0]
-        path = ".".join(filter(None, (owner, self._name, type(self).__name__)))
-        token = MODULE.set(path)
+        owner, where = RUNNING.get()
+        known, path = self._path
+        if owner != known:
+            path = ".".join(filter(None, (owner.rpartition(".")[0], self._name, type(self).__name__)))
+            self.__dict__["_path"] = owner, path
+        # Inside a layer of ours every operation belongs to the user's line that called it, which is looked up once.
+        token = RUNNING.set((path, where or caller() if self._built_in else None))
         try:
             return self.forward(*args, **kwargs)
         finally:
-            MODULE.reset(token)
+            RUNNING.reset(token)
+
+    def __init_subclass__(cls) -> None:
+        cls._built_in = cls.__module__.startswith(f"{PACKAGE}.")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        for path, part in _parts(name, value):
-            if isinstance(part, Module):
-                part.__dict__["_name"] = path
-            for inner, parameter in _named_parameters(path, part):
-                if parameter.name is None or inner.endswith(f".{parameter.name}"):  # unless the user named it
-                    parameter.name = inner
         super().__setattr__(name, value)
+        for path, part in _parts(name, value):
+            list(_walk(path, part, set()))  # names them
 
     def children(self) -> Iterator[Module]:
         """The modules that are attributes of this one, in order."""
+        return (child for _, child in self._named_children())
+
+    def _named_children(self) -> Iterator[tuple[str, Module]]:
         for name, value in vars(self).items():
-            yield from (part for _, part in _parts(name, value) if isinstance(part, Module))
+            yield from ((path, part) for path, part in _parts(name, value) if isinstance(part, Module))
 
     def modules(self) -> Iterator[Module]:
-        """This module and all below it, owners first."""
-        yield self
-        for child in self.children():
-            yield from child.modules()
+        """This module and all below it, each once, owners first."""
+        return (part for _, part in _walk("", self, set()) if isinstance(part, Module))
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Every parameter with its path, such as `0.weight`, each once."""
-        seen: set[int] = set()
-        for name, parameter in _named_parameters("", self):
-            if id(parameter) not in seen:
-                seen.add(id(parameter))
-                yield name, parameter
+        return ((path, part) for path, part in _walk("", self, set()) if isinstance(part, Parameter))
 
     def parameters(self) -> Iterator[Parameter]:
         """Every parameter, each once, in the order of `named_parameters`."""
@@ -100,26 +105,25 @@ class Module:
         return {name: parameter.data.copy() for name, parameter in self.named_parameters()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Copy values into the parameters, in place; all are checked before the first is written.
+        """Copy values into the parameters, in place, each cast to the parameter's dtype; all are checked before that.
 
-        Raises StateError for a name that is unknown or missing and for a shape that differs.
+        Raises StateError for a name that is unknown or missing, and for a value of another shape or without numbers.
         """
+        if not isinstance(state, Mapping):
+            what = f"a dict of arrays by name, not {type(state).__name__}"
+            raise StateError(f"load_state_dict: takes {what}", remedy="pass what state_dict() returned")
         own = dict(self.named_parameters())
         for name in state:
             if name not in own:
-                close = difflib.get_close_matches(name, own, n=1)
-                remedy = f"did you mean {close[0]}?" if close else f"the names are {', '.join(own)}"
+                close = difflib.get_close_matches(str(name), own, n=1)
+                remedy = f"did you mean {close[0]}?" if close else f"its parameters: {', '.join(own) or 'none'}"
                 raise StateError(f"load_state_dict: {type(self).__name__} has no parameter {name!r}", remedy=remedy)
         missing = [name for name in own if name not in state]
         if missing:
             raise StateError(f"load_state_dict: no value for {', '.join(missing)}", remedy="pass a complete state_dict")
+        values = {name: _fitting(state[name], name, parameter) for name, parameter in own.items()}
         for name, parameter in own.items():
-            if np.shape(state[name]) != parameter.shape:
-                shapes = f"{np.shape(state[name])} given, {parameter.shape} needed"
-                remedy = "build the model with the sizes that it was saved with"
-                raise StateError(f"load_state_dict: {name} has another shape: {shapes}", remedy=remedy)
-        for name, parameter in own.items():
-            np.copyto(parameter.data, state[name])
+            np.copyto(parameter.data, values[name])
             note_overwrite(parameter.data)
 
     def train(self, mode: bool = True) -> Self:
@@ -141,27 +145,49 @@ class Module:
         """What stands between the parentheses of the repr."""
         return ""
 
+    @reprlib.recursive_repr()
     def __repr__(self) -> str:
-        children = [(path, p) for n, v in vars(self).items() for path, p in _parts(n, v) if isinstance(p, Module)]
-        if not children:
+        lines = [f"  ({path}): {child!r}".replace("\n", "\n  ") for path, child in self._named_children()]
+        if not lines:
             return f"{type(self).__name__}({self.extra_repr()})"
-        lines = [f"  ({path}): {child!r}".replace("\n", "\n  ") for path, child in children]
         return "\n".join([f"{type(self).__name__}(", *lines, ")"])
 
 
 def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """The modules and parameters that an attribute holds, itself or in a list, tuple or dict."""
+    """The modules and parameters that an attribute is, or holds in a list, tuple or dict; tells modules their name."""
     if isinstance(value, (Module, Parameter)):
+        if isinstance(value, Module) and value._name != name:
+            value.__dict__.update(_name=name, _path=Module._path)
         yield name, value
     elif isinstance(value, (list, tuple, dict)):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _parts(f"{name}.{key}", item)
 
 
-def _named_parameters(path: str, part: Module | Parameter) -> Iterator[tuple[str, Parameter]]:
+def _walk(path: str, part: Module | Parameter, seen: set[int]) -> Iterator[tuple[str, Module | Parameter]]:
+    """A part and all below it with their paths, each once; a parameter takes its path for a name as it grows."""
+    if id(part) in seen:
+        return
+    seen.add(id(part))
     if isinstance(part, Parameter):
+        if part.name is None or path.endswith(f".{part.name}"):  # any other name is the user's, or longer than this one
+            part.name = path
         yield path, part
         return
-    for name, value in vars(part).items():
-        for inner, found in _parts(f"{path}.{name}" if path else name, value):
-            yield from _named_parameters(inner, found)
+    yield path, part
+    for name, value in list(vars(part).items()):  # a list, as a part below may hold this one and name it
+        for inner, found in _parts(name, value):
+            yield from _walk(f"{path}.{inner}" if path else inner, found, seen)
+
+
+def _fitting(value: Any, name: str, parameter: Parameter) -> npt.NDArray[Any]:
+    """A copy of a value in the dtype of the parameter that it is meant for."""
+    try:
+        array = np.asarray(plain(value)).astype(parameter.dtype, casting="same_kind")
+    except (ValueError, TypeError) as error:
+        raise StateError(f"load_state_dict: {name}: {error}", remedy="pass an array of numbers") from error
+    if array.shape != parameter.shape:
+        remedy = "build the model with the sizes that it was saved with"
+        shapes = f"{array.shape} given, {parameter.shape} needed"
+        raise StateError(f"load_state_dict: {name} has another shape: {shapes}", remedy=remedy)
+    return array

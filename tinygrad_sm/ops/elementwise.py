@@ -167,7 +167,7 @@ def power(x: Array, y: Array) -> Array:
 
 @power.vjp("x")
 def power_vjp_x(g: Array, out: Array, x: Array, y: Array) -> Array:
-    return g * np.where(np.equal(y, 0), 0, y * x ** (y - 1))
+    return g * np.where(np.equal(y, 0), 0, y * x ** np.subtract(y, 1))
 
 
 @power.vjp("y")

@@ -17,7 +17,7 @@ from tinygrad_sm.engine.primitive import Array, primitive
 from tinygrad_sm.errors import ArgumentError, ShapeError, TargetError
 from tinygrad_sm.ops.activation import sigmoid, softplus
 from tinygrad_sm.ops.samples import Recipe, Sample, integers, normal, uniform
-from tinygrad_sm.ops.softmax_family import log_softmax, shifted_exp, softmax
+from tinygrad_sm.ops.softmax_family import all_finite, log_softmax, shifted_exp, softmax
 
 
 def class_axis(ndim: int) -> int:
@@ -25,11 +25,21 @@ def class_axis(ndim: int) -> int:
     return 1 if ndim > 1 else 0
 
 
+def as_type_of(like: Array, values: Any) -> Array:
+    """Values in the floating type of another array, so that float32 logits give a float32 loss."""
+    return np.asarray(values, dtype=like.dtype if like.dtype.kind == "f" else float)
+
+
+def is_floating(target: Any) -> bool:
+    """Whether a target holds probabilities rather than labels."""
+    return np.result_type(np.asarray(target) if isinstance(target, (list, tuple)) else target).kind == "f"
+
+
 def reduce(losses: Array, reduction: str, count: float) -> Array:
     """One loss per sample combined as the reduction says; a mean over nothing is 0."""
     if reduction == "none":
         return losses
-    total = np.sum(losses)
+    total = losses.sum()
     if reduction == "sum":
         return total
     if reduction == "mean":
@@ -58,7 +68,7 @@ def checked_labels(shape: tuple[int, ...], target: Any, ignore_index: int) -> Ar
         raise TargetError(problem, remedy=f"class labels have shape {expected}, probabilities {shape}")
     if labels.dtype.kind not in "iu":
         raise TargetError(problem, remedy="class labels are integers: target.astype(int)")
-    if labels.size and (np.min(labels) < 0 or np.max(labels) >= classes):
+    if not all_within(labels, classes):
         wrong = (labels != ignore_index) & ((labels < 0) | (labels >= classes))
         if wrong.any():
             place = tuple(int(i[0]) for i in np.nonzero(wrong))
@@ -81,9 +91,9 @@ def wanted(
         raise ShapeError(f"weight {np.shape(weight)} for {classes} classes", remedy=f"give it shape ({classes},)")
     if not 0 <= label_smoothing <= 1:
         raise ArgumentError(f"label_smoothing={label_smoothing}", remedy="pass a share between 0 and 1")
-    per_class: Any = 1.0 if weight is None else np.asarray(weight, dtype=logits.dtype).reshape(along)
-    if np.result_type(target).kind == "f" and np.shape(target) == logits.shape:
-        q = (1 - label_smoothing) * target + label_smoothing / classes
+    per_class: Any = 1.0 if weight is None else as_type_of(logits, weight).reshape(along)
+    if is_floating(target) and np.shape(target) == logits.shape:
+        q = np.multiply(1 - label_smoothing, target) + label_smoothing / classes
         return per_class * q, logits.size / classes
     labels = checked_labels(logits.shape, target, ignore_index)
     counts = np.expand_dims(labels != ignore_index, axis)
@@ -94,11 +104,20 @@ def wanted(
 
 
 def plain_labels(logits: Array, target: Any, weight: Any, ignore_index: int, label_smoothing: float) -> Array | None:
-    """The labels where the loss is the common one (2-d logits, every label counts alike), None otherwise."""
-    if weight is not None or label_smoothing or np.ndim(logits) != 2 or np.result_type(target).kind == "f":
+    """The labels where the loss is the common one (2-d logits, every label in range and alike), None otherwise."""
+    if weight is not None or label_smoothing or ignore_index >= 0 or np.ndim(logits) != 2:
         return None
-    labels = checked_labels(logits.shape, target, ignore_index)
-    return None if ignore_index >= 0 or (labels.size and np.min(labels) < 0) else labels
+    labels = np.asarray(target)
+    fits = labels.dtype.kind in "iu" and labels.shape == np.shape(logits)[:1]
+    return labels if fits and all_within(labels, np.shape(logits)[1]) else None
+
+
+def all_within(labels: Array, classes: int) -> bool:
+    """Whether every label is a class; two reductions, because each call costs a training step a microsecond."""
+    if not labels.size:
+        return True
+    largest = np.maximum.reduce(labels, axis=None)
+    return bool(largest < classes and np.minimum.reduce(labels, axis=None) >= 0)
 
 
 _LOGITS = normal(4, 3)
@@ -143,16 +162,17 @@ def cross_entropy(
     0.3466
     """
     labels = plain_labels(logits, target, weight, ignore_index, label_smoothing)
+    logits = np.asarray(logits)
     if labels is not None:
         p, total, top = shifted_exp(logits, 1)
-        if np.isfinite(top).all():
-            picked = np.asarray(logits)[np.arange(len(labels)), labels]
+        if all_finite(top):
+            picked = logits[np.arange(len(labels)), labels]
             p /= total
             return reduce(np.log(total)[:, 0] + top[:, 0] - picked, reduction, labels.size), p
-    q, count = wanted(np.asarray(logits), target, weight, ignore_index, label_smoothing)
-    axis = class_axis(np.ndim(logits))
+    q, count = wanted(logits, target, weight, ignore_index, label_smoothing)
+    axis = class_axis(logits.ndim)
     with np.errstate(invalid="ignore"):  # 0 * -inf where a masked class is not wanted
-        terms = np.where(q == 0, 0, q * log_softmax(logits, axis))
+        terms = np.where(q == 0, 0, as_type_of(logits, q) * log_softmax(logits, axis))
     return reduce(-np.sum(terms, axis=axis), reduction, count), None
 
 
@@ -234,12 +254,12 @@ def nll_loss(
     >>> float(nll_loss(np.log(np.array([[0.5, 0.5]])), np.array([1])).round(4))
     0.6931
     """
-    axis = class_axis(np.ndim(log_probs))
-    q, count = wanted(
-        np.asarray(log_probs), checked_labels(np.shape(log_probs), target, ignore_index), weight, ignore_index
-    )
+    log_probs = np.asarray(log_probs)
+    labels = checked_labels(log_probs.shape, target, ignore_index)
+    q, count = wanted(log_probs, labels, weight, ignore_index)
     with np.errstate(invalid="ignore"):
-        return reduce(-np.sum(np.where(q == 0, 0, q * log_probs), axis=axis), reduction, count)
+        terms = np.where(q == 0, 0, as_type_of(log_probs, q) * log_probs)
+    return reduce(-np.sum(terms, axis=class_axis(log_probs.ndim)), reduction, count)
 
 
 @nll_loss.vjp("log_probs")
@@ -282,7 +302,8 @@ def mse_loss(prediction: Array, target: Array, reduction: str = "mean") -> Array
     2.0
     """
     same_shape(prediction, target)
-    return reduce(np.square(np.subtract(prediction, target)), reduction, np.size(prediction))
+    prediction = np.asarray(prediction)
+    return reduce(np.square(prediction - as_type_of(prediction, target)), reduction, prediction.size)
 
 
 @mse_loss.vjp("prediction")
@@ -330,10 +351,11 @@ def binary_cross_entropy_with_logits(
     1000.0
     """
     same_shape(logits, target)
-    x, t = np.asarray(logits), np.asarray(target)
-    positive = 1.0 if pos_weight is None else np.asarray(pos_weight, dtype=x.dtype)
+    x = np.asarray(logits)
+    t = as_type_of(x, target)
+    positive = 1.0 if pos_weight is None else as_type_of(x, pos_weight)
     losses = (1 - t) * x + (1 + (positive - 1) * t) * softplus(-x)
-    return reduce(losses if weight is None else losses * np.asarray(weight, dtype=x.dtype), reduction, x.size)
+    return reduce(losses if weight is None else losses * as_type_of(x, weight), reduction, x.size)
 
 
 @binary_cross_entropy_with_logits.vjp("logits")
@@ -348,7 +370,7 @@ def binary_cross_entropy_with_logits_vjp_logits(
 ) -> Array:
     share = g / logits.size if reduction == "mean" else g
     positive = 1.0 if pos_weight is None else pos_weight
-    slope = (1 + (positive - 1) * target) * sigmoid(logits) - positive * target
+    slope = (1 + np.multiply(positive - 1, target)) * sigmoid(logits) - np.multiply(positive, target)
     return share * slope if weight is None else share * slope * weight
 
 

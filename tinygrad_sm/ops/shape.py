@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_sm.engine.primitive import Array, primitive, unbroadcast
+from tinygrad_sm.errors import UnsupportedError
 from tinygrad_sm.ops.samples import Sample, distinct, normal
 
 Shape = int | tuple[int, ...]
@@ -138,13 +139,15 @@ def concatenate(arrays: Sequence[Array], axis: int = 0) -> Array:
     >>> concatenate([np.array([1.0]), np.array([2.0, 3.0])])
     array([1., 2., 3.])
     """
+    if axis is None:
+        raise UnsupportedError("axis=None", remedy="reshape the arrays to (-1,) and join them along axis 0")
     return np.concatenate(arrays, axis=axis)
 
 
 @concatenate.vjp("arrays")
 def concatenate_vjp_arrays(g: Array, out: Array, position: int, arrays: Sequence[Array], axis: int = 0) -> Array:
-    start = sum(array.shape[axis] for array in arrays[:position])
-    stop = start + arrays[position].shape[axis]
+    start = sum(np.shape(array)[axis] for array in arrays[:position])
+    stop = start + np.shape(arrays[position])[axis]
     return g[(slice(None),) * (axis % g.ndim) + (slice(start, stop),)]
 
 
@@ -262,6 +265,5 @@ def take_along_axis_vjp_x(g: Array, out: Array, x: Array, indices: Array, axis: 
 def index_along_axis(indices: Array, axis: int, shape: tuple[int, ...]) -> tuple[Any, ...]:
     """The indices for which x[index] is take_along_axis(x, indices, axis)."""
     axis %= len(shape)
-    grids = np.ogrid[tuple(slice(n) for n in np.shape(indices))]
-    matched = [np.zeros_like(grid) if shape[i] == 1 else grid for i, grid in enumerate(grids)]
-    return tuple(np.asarray(indices) if i == axis else grid for i, grid in enumerate(matched))
+    grids = np.ogrid[tuple(slice(n) for n in shape)]
+    return tuple(np.asarray(indices) if i == axis else grid for i, grid in enumerate(grids))

@@ -17,19 +17,30 @@ from tinygrad_sm.ops.samples import Sample, normal
 
 ALONG_AXIS = [Sample(normal(2, 3)), Sample(normal(2, 3), axis=0), Sample(normal(2, 3, 2), axis=1), Sample(normal(3))]
 
+FEW = 128  # Up to so many classes a batch is worked on class by class, which is 2 to 7 times as fast as row by row.
+
 
 def shifted_exp(x: Array, axis: Axis) -> tuple[Array, Array, Array]:
     """e**(x - max), its sum and max along axes (kept): the stable heart of the family, on plain arrays."""
     x = np.asarray(x)
     x = x if x.dtype.kind == "f" else x.astype(float)
-    top = np.max(x, axis=axis, keepdims=True)
-    if np.isfinite(top).all():
+    if x.ndim == 2 and axis in (1, -1) and x.shape[1] <= min(x.shape[0], FEW):
+        e, total, top = shifted_exp(np.ascontiguousarray(x.T), 0)
+        return e.T, total.T, top.T
+    top = np.maximum.reduce(x, axis=axis, keepdims=True)
+    if all_finite(top):
         e = np.asarray(np.subtract(x, top))
         np.exp(e, out=e)
     else:  # masked rows and infinities: inf - inf would be NaN
-        e = np.exp(np.where(x == top, 0, x - np.where(np.isfinite(top), top, 0)))
-        e = np.where(np.isneginf(top), 0, np.where(np.isposinf(top), x == top, e)).astype(e.dtype)
-    return e, np.sum(e, axis=axis, keepdims=True), top
+        with np.errstate(invalid="ignore"):
+            e = np.exp(x - np.where(np.isneginf(top), 0, top))
+        e = np.where(np.isposinf(top), x == top, e)
+    return e, np.add.reduce(e, axis=axis, keepdims=True), top
+
+
+def all_finite(array: Array) -> bool:
+    """Whether an array holds neither infinity nor NaN."""
+    return bool(np.logical_and.reduce(np.isfinite(array), axis=None))
 
 
 @primitive(samples=SAMPLES)
@@ -94,7 +105,8 @@ def log_softmax(x: Array, axis: Axis = -1) -> Array:
     _, total, top = shifted_exp(x, axis)
     with np.errstate(divide="ignore", invalid="ignore"):
         out = (x - top) - np.log(total)
-    return np.where(np.isfinite(top), out, np.where(np.equal(x, top) & (top > 0), -np.log(total), -np.inf))
+        infinite = np.where(np.equal(x, top) & (top > 0), -np.log(total), -np.inf)
+    return np.where(np.isinf(top), infinite, out)
 
 
 @log_softmax.vjp("x")

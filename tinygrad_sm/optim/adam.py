@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,8 @@ from tinygrad_sm.optim.optimizer import Array, Optimizer
 class Adam(Optimizer):
     """Adaptive moments: m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g**2, p = p - lr m^ / (sqrt(v^) + eps).
 
-    m^ = m / (1 - b1**t) and v^ = v / (1 - b2**t) undo the start from zero. weight_decay adds weight_decay p to g.
+    m^ = m / (1 - b1**t) and v^ = v / (1 - b2**t) undo the start from zero; t counts the steps of that parameter.
+    Args: betas: b1 and b2; weight_decay: adds weight_decay p to the gradient g. Raises ArgumentError as `Optimizer`.
     Source: D. Kingma and J. Ba, Adam: a method for stochastic optimization, ICLR 2015.
 
     >>> w = Tensor([1.0], requires_grad=True)
@@ -25,8 +25,6 @@ class Adam(Optimizer):
     array([0.9])
     """
 
-    slots = ("mean", "square")
-
     def __init__(
         self,
         params: Iterable[Tensor],
@@ -35,7 +33,7 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        if not all(0 <= beta < 1 for beta in betas) or eps < 0 or weight_decay < 0:
+        if not all(0 <= beta < 1 for beta in betas) or not (eps >= 0 and weight_decay >= 0):
             raise ArgumentError(
                 f"{type(self).__name__}: betas={betas}, eps={eps}, weight_decay={weight_decay}",
                 remedy="betas lie from 0 up to, but not including, 1; the others are not negative",
@@ -45,21 +43,24 @@ class Adam(Optimizer):
         self.eps = eps
         self.weight_decay = weight_decay
 
-    def update(self, data: Array, g: Array, state: dict[str, Any]) -> None:
-        """One step for one parameter."""
+    def start(self, data: Array) -> dict[str, Array]:
+        return {"steps": np.array(0), "mean": np.zeros_like(data), "square": np.zeros_like(data)}
+
+    def update(self, data: Array, g: Array, state: dict[str, Array]) -> None:
         if self.weight_decay:
             g = g + self.weight_decay * data
         self._move(data, g, state)
 
-    def _move(self, data: Array, g: Array, state: dict[str, Any]) -> None:
+    def _move(self, data: Array, g: Array, state: dict[str, Array]) -> None:
         beta1, beta2 = self.betas
-        mean, square = state["mean"], state["square"]
+        steps, mean, square = state["steps"], state["mean"], state["square"]
+        steps += 1
         mean *= beta1
         mean += (1 - beta1) * g
         square *= beta2
         square += (1 - beta2) * np.square(g)
-        unbiased_mean = mean / (1 - beta1**self.steps)
-        unbiased_square = square / (1 - beta2**self.steps)
+        unbiased_mean = mean / (1 - beta1 ** int(steps))
+        unbiased_square = square / (1 - beta2 ** int(steps))
         data -= self.lr * unbiased_mean / (np.sqrt(unbiased_square) + self.eps)
 
 
@@ -82,7 +83,6 @@ class AdamW(Adam):
     ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay)
 
-    def update(self, data: Array, g: Array, state: dict[str, Any]) -> None:
-        """One step for one parameter."""
+    def update(self, data: Array, g: Array, state: dict[str, Array]) -> None:
         data -= self.lr * self.weight_decay * data
         self._move(data, g, state)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+
+import numpy as np
 
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import ArgumentError
@@ -31,18 +32,20 @@ class SGD(Optimizer):
         nesterov: bool = False,
         weight_decay: float = 0.0,
     ) -> None:
-        if not 0 <= momentum < 1 or weight_decay < 0:
-            raise ArgumentError(f"SGD: momentum={momentum}, weight_decay={weight_decay}", remedy="0 <= momentum < 1")
+        if not (0 <= momentum < 1 and weight_decay >= 0):
+            remedy = "momentum lies from 0 up to, but not including, 1; weight_decay is not negative"
+            raise ArgumentError(f"SGD: momentum={momentum}, weight_decay={weight_decay}", remedy=remedy)
         if nesterov and not momentum:
             raise ArgumentError("SGD: nesterov=True needs momentum", remedy="pass momentum=0.9, say")
-        self.slots = ("velocity",) if momentum else ()
-        super().__init__(params, lr)
         self.momentum = momentum
         self.nesterov = nesterov
         self.weight_decay = weight_decay
+        super().__init__(params, lr)
 
-    def update(self, data: Array, g: Array, state: dict[str, Any]) -> None:
-        """One step for one parameter."""
+    def start(self, data: Array) -> dict[str, Array]:
+        return {"velocity": np.zeros_like(data)} if self.momentum else {}
+
+    def update(self, data: Array, g: Array, state: dict[str, Array]) -> None:
         if self.weight_decay:
             g = g + self.weight_decay * data
         if self.momentum:

@@ -1,0 +1,220 @@
+"""The training loop, to be read and stepped through: `Trainer.fit` below is all of it.
+
+`demos/training_loop.py` is the same loop without this class. Read `history.py` and `checkpoint.py` next.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tinygrad_sm.data import batches
+from tinygrad_sm.engine.tensor import Tensor
+from tinygrad_sm.errors import ArgumentError, DTypeError
+from tinygrad_sm.nn import Module
+from tinygrad_sm.nn import functional as F
+from tinygrad_sm.optim import Optimizer
+from tinygrad_sm.randomness import default_generator
+from tinygrad_sm.train.checkpoint import Checkpoint, Keeper, load_checkpoint
+from tinygrad_sm.train.files import Arrays, PathLike
+from tinygrad_sm.train.history import History
+from tinygrad_sm.train.inference import Array, Examples, Tally, as_arrays, check_scores, fingerprint, measure, run_model
+from tinygrad_sm.train.progress import Progress
+
+Pair: TypeAlias = tuple[Array, Array]  # inputs and targets
+
+
+class Trainer:
+    """Trains a model: `fit`, then `evaluate` and `predict`.
+
+    Args: loss: takes (output, targets), gives a scalar mean; generator: shuffles, the library's default one if None;
+    patience: stop after so many epochs without a lower validation loss, and go back to the best weights; checkpoint: a
+    file to resume from; notes: JSON to keep in it; progress=False: print nothing. Raises ArgumentError, DTypeError.
+
+    >>> from tinygrad_sm import data, nn, optim
+    >>> model = nn.MLP([2, 16, 2], generator=np.random.default_rng(0))
+    >>> trainer = Trainer(model, optim.Adam(model.parameters(), lr=0.01), progress=False)
+    >>> history = trainer.fit(data.make_moons(200), epochs=30)
+    >>> trainer.evaluate(data.make_moons(200, rng=1))["accuracy"] > 0.9
+    True
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        optimizer: Optimizer,
+        loss: Callable[[Any, Any], Any] = F.cross_entropy,
+        *,
+        batch_size: int = 32,
+        generator: np.random.Generator | None = None,
+        patience: int | None = None,
+        checkpoint: PathLike | None = None,
+        notes: Mapping[str, Any] | None = None,
+        progress: bool = True,
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.loss = loss
+        self.batch_size = _count("batch_size", batch_size)
+        self.generator = default_generator() if generator is None else generator
+        self.patience = None if patience is None else _count("patience", patience)
+        self.checkpoint = checkpoint
+        self.notes = dict(notes or {})
+        self.progress = progress
+        self.history = History()
+        self._run: dict[str, Any] = {}  # what has to be the same when the run is resumed
+        self.best: Arrays = {}  # the weights after the epoch with the lowest validation loss
+        self.classifies = True  # whether `predict` gives classes; decided by the targets of the last fit
+
+    def fit(self, train: Examples, validation: Examples | None = None, *, epochs: int, resume: bool = False) -> History:
+        """Train until there are `epochs` epochs in all, or validation stops improving; leaves the model in eval mode.
+
+        Args: train, validation: a Dataset or a pair (inputs, targets); resume: go on from the checkpoint, to the very
+        weights of a run that was never interrupted. Returns the history. Raises ArgumentError if the loss becomes
+        infinite or NaN, FileError or StateError for a checkpoint that is not of this run. Ctrl-C leaves a checkpoint.
+        """
+        _count("epochs", epochs)
+        inputs, targets = as_arrays("fit", train)
+        checked = None if validation is None else as_arrays("fit", validation)
+        self._start((inputs, targets), checked, resume)
+        steps = math.ceil(len(inputs) / self.batch_size)
+
+        with (
+            Keeper(self.checkpoint) as keeper,
+            Progress(epochs, steps, done=len(self.history), enabled=self.progress) as progress,
+        ):
+            keeper.keep(self._checkpoint)
+            while len(self.history) < epochs and not self.stopped_early:
+                began = time.perf_counter()
+                self.model.train()
+                tally = Tally()
+                for x, y in batches(inputs, targets, batch_size=self.batch_size, rng=self.generator):
+                    self.optimizer.zero_grad()
+                    output = self.model(Tensor(x))
+                    loss = self.loss(output, y)
+                    loss.backward()
+                    self.optimizer.step()
+                    tally.add(loss.item(), output.data, y)
+                    progress.step(tally.means())
+
+                row = {"epoch": len(self.history) + 1, **tally.means("train_")}
+                if checked is not None:
+                    validated = measure(self.model, self.loss, *checked)
+                    row |= {f"validation_{name}": value for name, value in validated.items()}
+                row |= {"lr": self.optimizer.lr, "seconds": round(time.perf_counter() - began, 4)}
+                self._end_epoch(row)
+                keeper.keep(self._checkpoint)
+                progress.end_epoch(row)
+
+        if self.best:
+            self.model.load_state_dict(self.best)
+        self.model.eval()
+        return self.history
+
+    def evaluate(self, examples: Examples) -> dict[str, float]:
+        """The mean `loss` and, where the targets are classes, the `accuracy` (a share of 1) on a data set."""
+        return measure(self.model, self.loss, *as_arrays("evaluate", examples))
+
+    def predict(self, inputs: npt.ArrayLike) -> Array:
+        """The most likely class of each example, integers (N,); after fitting to float targets, the numbers (N, K)."""
+        output = run_model(self.model, inputs)
+        return check_scores("predict", output).argmax(axis=1) if self.classifies else output
+
+    def predict_proba(self, inputs: npt.ArrayLike) -> Array:
+        """The probability of each class, softmax of the model's output, (N, C)."""
+        scores = check_scores("predict_proba", run_model(self.model, inputs))
+        return np.asarray(F.softmax(scores, 1))
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether the last `patience` epochs have brought no lower validation loss."""
+        return self.patience is not None and len(self.history) - self.history.best_epoch >= self.patience
+
+    def _start(self, training: Pair, checked: Pair | None, resume: bool) -> None:
+        """Begin with an empty history, or with the state in the checkpoint."""
+        if self.patience is not None and checked is None:
+            raise ArgumentError("fit: patience watches the validation loss", remedy="pass a validation set as well")
+        self.classifies = training[1].dtype.kind in "biu"
+        self.history, self.best = History(), {}
+        if self.checkpoint is None:
+            if resume:
+                raise ArgumentError("fit: there is no checkpoint to resume from", remedy="pass checkpoint= to Trainer")
+            return
+        data = {"training data": fingerprint(*training), "validation data": fingerprint(*checked) if checked else None}
+        self._run = self._describe() | data
+        if resume:
+            saved = load_checkpoint(self.checkpoint)
+            saved.check_run(self._run, self.checkpoint)
+            self._restore(saved)
+
+    def _end_epoch(self, row: Mapping[str, float]) -> None:
+        """Write the epoch into the history, and keep the weights if they are the best so far."""
+        for name, part in (("train_loss", "training"), ("validation_loss", "validation")):
+            if not math.isfinite(row.get(name, 0)):
+                raise ArgumentError(
+                    f"fit: the {part} loss became {row[name]} in epoch {row['epoch']}",
+                    remedy=f"take a smaller learning rate than {self.optimizer.lr}, or smaller inputs",
+                )
+        self.history.append(row)
+        if self.patience is not None and self.history.best_epoch == len(self.history):
+            self.best = self.model.state_dict()
+
+    def _describe(self) -> dict[str, Any]:
+        """What has to be the same when a run goes on; a learning rate may be changed by a schedule and does not."""
+        settings = {name: _jsonable(value) for name, value in vars(self.optimizer).items() if name[0] != "_"}
+        moving = ("params", "lr", "steps", "state")
+        return {
+            "batch size": self.batch_size,
+            "patience": self.patience,
+            "optimiser": [type(self.optimizer).__name__, {k: v for k, v in settings.items() if k not in moving}],
+            "parameters": [[name, list(p.shape), str(p.dtype)] for name, p in self.model.named_parameters()],
+            "generators": [type(generator.bit_generator).__name__ for generator in self._generators()],
+        }
+
+    def _generators(self) -> list[np.random.Generator]:
+        """Every generator that training draws from: for shuffling, those in the modules, and the default one."""
+        owned = [value for module in self.model.modules() for value in vars(module).values()]
+        found = [self.generator, default_generator(), *owned]
+        return list({id(each): each for each in found if isinstance(each, np.random.Generator)}.values())
+
+    def _checkpoint(self) -> Checkpoint:
+        """The state of the run as it stands between two epochs."""
+        return Checkpoint(
+            run=self._run,
+            notes=self.notes,
+            history=list(self.history.rows),
+            generators=[dict(generator.bit_generator.state) for generator in self._generators()],
+            model=self.model.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            best=self.best,
+        )
+
+    def _restore(self, saved: Checkpoint) -> None:
+        """Take over the state of an interrupted run."""
+        self.model.load_state_dict(saved.model)
+        self.optimizer.load_state_dict(saved.optimizer)
+        for generator, state in zip(self._generators(), saved.generators, strict=True):
+            generator.bit_generator.state = state
+        self.history, self.best = History(saved.history), saved.best
+
+
+def _count(name: str, value: object) -> int:
+    """`value` as an integer of at least 1."""
+    try:
+        count = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise DTypeError(f"Trainer: {name} must be an integer, got {value!r}", remedy=f"pass {name}=10, say") from None
+    if count < 1:
+        raise ArgumentError(f"Trainer: {name} must be at least 1, got {count}", remedy=f"pass {name}=1 or more")
+    return count
+
+
+def _jsonable(value: Any) -> Any:
+    """A setting of an optimiser as it comes back from a JSON file."""
+    return list(value) if isinstance(value, tuple) else value
