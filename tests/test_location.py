@@ -63,7 +63,7 @@ SNIPPETS = {
     "class body": ("class A:\n    y = tg.exp(x)\ny = A.y", [(2, "tg.exp(x)")]),
     "semicolons": ("a = x * 2; y = a + 1", [(1, "x * 2"), (1, "a + 1")]),
     "with": ("import contextlib\nwith contextlib.nullcontext(x * 2) as y: pass", [(2, "x * 2")]),
-    "non-ASCII names": ("λ = 0.5\nстоимость = λ * x; y = стоимость + λ", [(2, "λ * x"), (2, "стоимость + λ")]),
+    "non-ASCII names": ("λ = 0.5\ngröße = λ * x; y = größe + λ", [(2, "λ * x"), (2, "größe + λ")]),
     "non-ASCII text before": ("s = 'ünïcödé 🙂'; y = tg.exp(x)", [(1, "tg.exp(x)")]),
     "tabs": ("if True:\n\ty = tg.exp(x)", [(2, "tg.exp(x)")]),
     "walrus": ("y = (z := tg.exp(x))", [(1, "tg.exp(x)")]),

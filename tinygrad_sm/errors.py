@@ -27,6 +27,7 @@ from collections.abc import Mapping, Sequence
 from inspect import Signature
 from typing import Any, Self
 
+from tinygrad_sm.display import argument, describe
 from tinygrad_sm.location import Location, Where, caller
 
 
@@ -46,6 +47,7 @@ class TinygradError(Exception):
         self.remedy = remedy
         where = where or caller()
         self.location = Location(*where) if where else None
+        self._place = ""  # what the location said, in an error that came from another process
 
     def inside(self, op: str) -> Self:
         """The same error, told which operation it arose in."""
@@ -55,11 +57,23 @@ class TinygradError(Exception):
 
     def __str__(self) -> str:
         lines = [self.message]
-        if self.location:
-            lines.append(self.location.show())
+        if self.location or self._place:
+            lines.append(self.location.show() if self.location else self._place)
         if self.remedy:
             lines.append(f"  -> {self.remedy}")
         return "\n".join(lines)
+
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        place = self.location.show() if self.location else self._place
+        return _rebuild, (type(self), self.message, self.remedy, place)
+
+
+def _rebuild(kind: type[TinygradError], message: str, remedy: str, place: str) -> TinygradError:
+    """The error that a pickle describes: code objects do not travel, so the place comes as text."""
+    error = kind(message, remedy=remedy)
+    error.location, error._place = None, place
+    return error
 
 
 class ShapeError(TinygradError, ValueError):
@@ -118,16 +132,6 @@ class MissingExtraError(TinygradError, ImportError):
     """An optional dependency that is not installed."""
 
 
-def describe(value: Any) -> str:
-    """Shape and dtype of an array, the repr of anything else: how arguments appear in messages."""
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
-        return f"{value.shape} {value.dtype}"
-    if isinstance(value, (list, tuple)) and any(hasattr(item, "shape") for item in value):
-        return "[" + ", ".join(describe(item) for item in value) + "]"
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
-
-
 def from_numpy(
     error: Exception,
     op: str,
@@ -147,11 +151,11 @@ def from_numpy(
     return kind(f"{op}: {described}: {str(error).removeprefix(f'{op}: ')}", remedy=hint if kind is ShapeError else "")
 
 
-def from_rule(error: Exception, op: str, argument: str, arrays: Sequence[Any], where: Where | None) -> RuleError:
+def from_rule(error: Exception, op: Any, position: int, arrays: Sequence[Any], where: Where | None) -> RuleError:
     """The error of ours for a derivative rule that failed, with the user's line that recorded the operation."""
     shapes = ", ".join(describe(value) for value in arrays)
     message = error.message if isinstance(error, TinygradError) else f"{type(error).__name__}: {error}"
-    return RuleError(f"{op}, derivative for {argument}: g, inputs {shapes}: {message}", where=where)
+    return RuleError(f"{op.name}, derivative for {argument(op, position)}: g, inputs {shapes}: {message}", where=where)
 
 
 def warn(message: str) -> None:

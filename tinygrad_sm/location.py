@@ -99,13 +99,15 @@ class Location:
             return None
         encoded = self.source_line.encode()
         stop = end if end_line == line else len(encoded)
-        return len(encoded[:start].decode()), len(encoded[:stop].decode())
+        return len(encoded[:start].decode(errors="ignore")), len(encoded[:stop].decode(errors="ignore"))
 
     def __str__(self) -> str:
         """`file:line`, the file relative to the working directory where it lies below it."""
-        name = self.filename
-        inside = name.startswith(os.getcwd() + os.sep)
-        return f"{os.path.relpath(name) if inside else name}:{self.line}"
+        try:
+            name = self.filename.removeprefix(os.getcwd() + os.sep)
+        except OSError:  # the working directory was removed
+            name = self.filename
+        return f"{name}:{self.line}"
 
     def __repr__(self) -> str:
         return f"<Location {self}>"

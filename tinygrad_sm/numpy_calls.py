@@ -27,7 +27,7 @@ def translate(
     A parameter corresponds to ours of the same name, or else of the same position; one that we lack is refused by
     name unless it holds NumPy's default.
     """
-    theirs = _parameters(func)
+    theirs = _parameters(func) or signature.parameters
     ours = list(signature.parameters)
     named = {}
     for position, (name, value) in enumerate((dict(zip(theirs, args, strict=False)) | dict(kwargs)).items()):
@@ -44,7 +44,11 @@ def translate(
 
 @functools.cache
 def _parameters(func: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(func).parameters  # NumPy's are parsed from text, which takes a tenth of a millisecond
+    """The parameters of a NumPy function, none if it does not tell; parsing them takes a tenth of a millisecond."""
+    try:
+        return inspect.signature(func).parameters
+    except ValueError:  # NumPy 2.0 to 2.3 know the signatures of few of their compiled functions
+        return {}
 
 
 def unsupported(func: Callable[..., Any], name: str, known: Iterable[str]) -> UnsupportedError:
@@ -61,3 +65,10 @@ def flat(values: Iterable[Any]) -> Iterator[Any]:
     """All values, those within lists and tuples too."""
     for value in values:
         yield from flat(value) if isinstance(value, (list, tuple)) else (value,)
+
+
+def without_warnings(*kinds: str) -> np.errstate:
+    """A context in which NumPy does not warn of floating-point errors of these kinds; where it raises it still does."""
+    modes = np.geterr()
+    quiet: dict[str, Any] = {kind: "ignore" for kind in kinds if modes[kind] == "warn"}  # type: ignore[literal-required]
+    return np.errstate(**quiet)

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tinygrad_sm.errors import GradientError, ShapeError, describe
+from tinygrad_sm.display import describe
+from tinygrad_sm.errors import GradientError, ShapeError
 from tinygrad_sm.methods import Methods
 from tinygrad_sm.numpy_calls import NUMPY, PLAIN, flat, translate, unsupported
 

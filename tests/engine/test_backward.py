@@ -315,35 +315,59 @@ MOVES = {
 }
 
 
-@given(moves=st.lists(st.tuples(st.sampled_from(sorted(MOVES)), st.integers(0, 9), st.integers(0, 9)), max_size=8))
-def test_random_graphs_are_right_and_share_nothing(moves):
-    """Against numbers that carry both partial slopes along: forward-mode differentiation of the same program."""
-    rng = np.random.default_rng(0)
-    values = [rng.integers(-3, 4, (2, 2)).astype(float) for _ in range(2)]
+def run(moves, pool):
+    """The tensors or arrays of a random program."""
+    pool = list(pool)
+    for name, i, j in moves:
+        pool.append(MOVES[name](pool[i % len(pool)], pool[j % len(pool)]))
+    return pool
+
+
+def total(pool):
+    return sum((value * (k + 1)).sum() for k, value in enumerate(pool))
+
+
+def slope_at_zero(f, step=1e-4):
+    """The derivative of a smooth function of one number, to the fourth order in the step."""
+    return (8 * (f(step) - f(-step)) - (f(2 * step) - f(-2 * step))) / (12 * step)
+
+
+PROGRAMS = st.lists(st.tuples(st.sampled_from(sorted(MOVES)), st.integers(0, 9), st.integers(0, 9)), max_size=8)
+
+
+@given(moves=PROGRAMS, seed=st.integers(0, 3))
+def test_random_graphs_are_right_and_share_nothing(moves, seed):
+    rng = np.random.default_rng(seed)
+    values, directions = rng.integers(-2, 3, (2, 2, 2, 2)).astype(float)
     leaves = [Tensor(value, requires_grad=True) for value in values]
-    directions = [rng.integers(-3, 4, (2, 2)).astype(float) for _ in range(2)]
+    tensors = run(moves, leaves)
+    total(tensors).backward(retain_grads=True)
 
-    def run(pool):
-        for name, i, j in moves:
-            pool.append(MOVES[name](pool[i % len(pool)], pool[j % len(pool)]))
-        return pool
-
-    tensors = run(list(leaves))
-    total = sum((tensor * (k + 1)).sum() for k, tensor in enumerate(tensors))
-    total.backward(retain_grads=True)
-
-    # The slope along a direction is exact for a polynomial from values on both sides, up to rounding.
-    def value_at(t):
-        pool = run([value + t * d for value, d in zip(values, directions, strict=True)])
-        return sum((array * (k + 1)).sum() for k, array in enumerate(pool))
-
-    step = 1e-4
-    expected = (8 * (value_at(step) - value_at(-step)) - (value_at(2 * step) - value_at(-2 * step))) / (12 * step)
+    expected = slope_at_zero(lambda t: total(run(moves, values + t * directions)))
     got = sum(np.vdot(x.grad, d) for x, d in zip(leaves, directions, strict=True))
-    scale = 1 + abs(value_at(0)) + abs(expected)
-    assert abs(got - expected) < 1e-6 * scale
+    np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-6 * (1 + abs(total(run(moves, values)))))
 
     grads = [tensor.grad for tensor in tensors]
     for i, grad in enumerate(grads):
         assert not any(np.shares_memory(grad, other) for other in grads[:i])
         assert not any(np.shares_memory(grad, tensor.data) for tensor in tensors)
+
+
+@given(moves=PROGRAMS, seed=st.integers(0, 3))
+def test_random_graphs_are_right_to_second_order(moves, seed):
+    rng = np.random.default_rng(seed)
+    values, directions, weights = rng.integers(-2, 3, (3, 2, 2, 2)).astype(float)
+
+    def weighted_gradient(t):
+        leaves = [Tensor(value, requires_grad=True) for value in values + t * directions]
+        total(run(moves, leaves)).backward()
+        return sum(np.vdot(x.grad, w) for x, w in zip(leaves, weights, strict=True))
+
+    leaves = [Tensor(value, requires_grad=True) for value in values]
+    slopes = tg.gradients(total(run(moves, leaves)), leaves, create_graph=True)
+    weighted = sum((slope * w).sum() for slope, w in zip(slopes, weights, strict=True))
+    np.testing.assert_allclose(weighted.item(), weighted_gradient(0.0), rtol=1e-12)
+    second = [s.data for s in tg.gradients(weighted, leaves)] if weighted.requires_grad else np.zeros_like(values)
+    got = sum(np.vdot(s, d) for s, d in zip(second, directions, strict=True))
+    expected = slope_at_zero(weighted_gradient)
+    np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-6 * (1 + abs(weighted_gradient(0.0))))

@@ -60,8 +60,7 @@ def test_truth_of_several_elements_is_refused_as_in_numpy():
     with pytest.raises(ValueError, match="ambiguous"):
         bool(leaf(1, 2))
     with pytest.raises(ValueError, match="ambiguous"):
-        if leaf(1, 2) > 0:
-            pass
+        _ = "yes" if leaf(1, 2) > 0 else "no"
 
 
 def test_length_and_iteration():
@@ -76,8 +75,8 @@ def test_length_and_iteration():
     assert max(leaf(1, 3, 2)).item() == 3
     assert sum(leaf(1, 3, 2)).item() == 6
     assert 3.0 in leaf(1, 3)
-    assert list(reversed(leaf(1, 2)))[0].item() == 2
-    assert list(zip(leaf(1), leaf(2), strict=True))[0][1].item() == 2
+    assert next(reversed(leaf(1, 2))).item() == 2
+    assert [b.item() for _, b in zip(leaf(1), leaf(2), strict=True)] == [2]
 
 
 def test_length_and_iteration_of_a_scalar_are_refused():

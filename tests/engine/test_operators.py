@@ -86,7 +86,9 @@ def test_unary_operators():
         out = function(x)
         np.testing.assert_array_equal(out.data, function(X))
         out.sum().backward()
-        np.testing.assert_array_equal(x.grad, {operator.neg: -1, operator.pos: 1, abs: np.sign(X)}[function] * np.ones_like(X))
+        np.testing.assert_array_equal(
+            x.grad, {operator.neg: -1, operator.pos: 1, abs: np.sign(X)}[function] * np.ones_like(X)
+        )
     assert (+x) is not x
 
 
@@ -107,7 +109,7 @@ def test_floor_division_has_no_gradient():
 def test_array_on_the_left_does_not_take_the_tensor_apart():
     """Without a protocol, `ndarray * tensor` would make an array of objects."""
     x = Tensor([1.0, 2.0], requires_grad=True)
-    for out in (np.ones(2) * x, np.ones((2, 2)) @ x, np.float32(2) * x, np.ones(2) - x, np.ones(2) / x, 2 ** x):
+    for out in (np.ones(2) * x, np.ones((2, 2)) @ x, np.float32(2) * x, np.ones(2) - x, np.ones(2) / x, 2**x):
         assert isinstance(out, Tensor)
         assert out.dtype == np.float64
         assert out.requires_grad
@@ -122,9 +124,31 @@ def test_scalars_on_the_left_of_float32():
     assert (True * x).dtype == np.float32
 
 
+FLOATS = [np.float16, np.float32, np.float64]
+
+
+@pytest.mark.parametrize("left", FLOATS)
+@pytest.mark.parametrize("right", [*FLOATS, np.int8, np.int64, np.uint8, np.bool_])
+@pytest.mark.parametrize("name", ["add", "mul", "truediv", "pow", "matmul"])
+def test_types_mix_as_in_numpy_and_every_gradient_has_the_type_of_its_leaf(left, right, name):
+    function = getattr(operator, name)
+    x = Tensor(np.array([1, 2, 3]), dtype=left, requires_grad=True)
+    y = Tensor(np.array([1, 1, 0]), dtype=right, requires_grad=right in FLOATS)
+    if name in ("truediv", "pow"):
+        y = y + np.ones(3, right)
+    for a, b in ((x, y), (y, x)):
+        x.grad = None
+        out = function(a, b)
+        assert out.dtype == function(a.data, b.data).dtype
+        out.sum().backward()
+        assert x.grad.dtype == left
+        assert np.isfinite(x.grad).all()
+    assert y.is_leaf == (right not in FLOATS or name not in ("truediv", "pow"))
+
+
 def test_chained_operators_differentiate():
     x = Tensor(2.0, requires_grad=True)
-    y = -(3 - x) ** 2 / 4 + abs(-x) * 2**x - 1 / x
+    y = -((3 - x) ** 2) / 4 + abs(-x) * 2**x - 1 / x
     y.backward()
     np.testing.assert_allclose(x.grad, 0.5 + 4 + 2 * 4 * np.log(2) + 0.25)
 

@@ -26,7 +26,7 @@ def leaf(*values):
 def test_own_operation_is_like_a_built_in_one():
     @tg.primitive(elementwise=True)
     def cube(x):
-        """x * x * x."""
+        """The third power."""
         return x * x * x
 
     @cube.vjp("x")
@@ -35,7 +35,7 @@ def test_own_operation_is_like_a_built_in_one():
 
     assert cube(2.0) == 8
     assert cube(np.ones(2)).tolist() == [1, 1]
-    assert cube.__doc__ == "x * x * x."
+    assert cube.__doc__ == "The third power."
     assert repr(cube) == "<op cube(x)>"
     x = leaf(1, 2)
     y = x.cube()  # a method too
@@ -188,7 +188,7 @@ def misspells(g, out, x, row):
 
 
 def returns_nothing(g, out, x, row):
-    g * x  # noqa: B018
+    _ = g * x
 
 
 def does_not_fit(g, out, x, row):
@@ -210,16 +210,21 @@ def returns_text(g, out, x, row):
         (returns_text, "row_product"),
     ],
 )
-@pytest.mark.parametrize("how", ["backward", "gradients", "create_graph"])
-def test_mistake_in_a_rule_is_shown_with_op_argument_shapes_and_the_forward_line(rule, message, how):
+@pytest.mark.parametrize(
+    "differentiate",
+    [
+        lambda y, row: y.sum().backward(),
+        lambda y, row: tg.gradients(y.sum(), row),
+        lambda y, row: tg.gradients(y.sum(), row, create_graph=True),
+    ],
+    ids=["backward", "gradients", "create_graph"],
+)
+def test_mistake_in_a_rule_is_shown_with_op_argument_shapes_and_the_forward_line(rule, message, differentiate):
     row_product = with_rule(rule)
     x, row = Tensor(np.ones((2, 3)), requires_grad=True), leaf(1, 2, 3)
     y = row_product(x, row)  # the forward line
     with pytest.raises(RuleError, match=message) as caught:
-        if how == "backward":
-            y.sum().backward()
-        else:
-            tg.gradients(y.sum(), row, how == "create_graph")
+        differentiate(y, row)
     error = caught.value
     assert error.message.startswith("row_product, derivative for row: ")
     assert "(2, 3) float64" in error.message
@@ -239,7 +244,7 @@ def test_rule_that_returns_nothing_for_a_scalar_is_noticed():
 
     @own.vjp("x")
     def own_vjp_x(g, out, x):
-        g * 2.0  # noqa: B018
+        _ = g * 2.0
 
     x = Tensor(1.0, requires_grad=True)
     with pytest.raises(RuleError, match="own, derivative for x"):
@@ -260,6 +265,33 @@ def test_rule_may_return_lists_and_other_types(result):
     own(x).backward()
     assert x.grad.tolist() == [1, 2]
     assert x.grad.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "pick", [lambda g, out, x: g, lambda g, out, x: out, lambda g, out, x: x, lambda g, out, x: x[::-1]]
+)
+@pytest.mark.parametrize("retain", [False, True])
+def test_rule_may_return_what_it_was_given_and_the_gradient_is_an_array_of_its_own(pick, retain):
+    @tg.primitive(method=False)
+    def own(x):
+        return x * 2.0
+
+    @own.vjp("x")
+    def own_vjp_x(g, out, x):
+        return pick(g, out, x)
+
+    x = leaf(1, 2)
+    h = +x
+    y = own(h)
+    cotangent = np.array([5.0, 7.0])
+    y.backward(cotangent, retain_grads=retain)
+    single = leaf(1, 2)
+    z = own(single)
+    z.backward(cotangent)
+    grads = [x.grad, single.grad, *([h.grad, y.grad] if retain else [])]
+    held = [x.data, h.data, y.data, single.data, z.data, cotangent]
+    for i, grad in enumerate(grads):
+        assert not any(np.shares_memory(grad, other) for other in (*grads[:i], *held))
 
 
 def test_mistake_in_the_forward_is_named_too():

@@ -169,6 +169,19 @@ def test_a_layer_of_sequential_can_be_exchanged_in_its_place():
     np.testing.assert_array_equal(model(x).data, model[2](np.tanh(model[0](x))).data)
 
 
+def test_what_a_subclass_of_sequential_holds_in_a_list_is_trained_and_not_applied():
+    class Watched(nn.Sequential):
+        def __init__(self, *modules):
+            super().__init__(*modules)
+            self.probes = [nn.Linear(7, 7)]
+
+    model = Watched(nn.Linear(2, 3), nn.ReLU())
+    assert len(model) == len(list(model)) == 2
+    assert isinstance(model[-1], nn.ReLU)
+    assert model(normal(4, 2)).shape == (4, 3)
+    assert [name for name, _ in model.named_parameters()][2:] == ["probes.0.weight", "probes.0.bias"]
+
+
 @pytest.mark.parametrize("wrong", [[nn.ReLU()], F.relu, nn.ReLU, None])
 def test_what_is_no_module_is_refused(wrong):
     with pytest.raises(errors.ArgumentError, match="item 1 is") as caught:

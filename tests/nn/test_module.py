@@ -538,6 +538,55 @@ def test_threads_do_not_see_each_others_path():
     assert paths(Tensor(1.0, requires_grad=True) * 2) == [""]
 
 
+# The line of the user at which a node was made.
+
+
+def lines(tensor):
+    return [node.location.source_line.strip() for node in tensor.tape() if node.op]
+
+
+def test_what_a_layer_does_is_at_the_line_that_called_the_model():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Tanh(), nn.Dropout(0.5)), nn.Linear(2, 1))
+    for _ in range(2):
+        first = model(ROW)  # first
+        second = model(ROW)  # second
+        assert lines(first) == ["first = model(ROW)  # first"] * 4
+        assert lines(second) == ["second = model(ROW)  # second"] * 4
+        assert {node.location.expression for node in first.tape() if node.op} == {"model(ROW)"}
+
+
+def test_what_a_module_of_the_users_does_is_at_its_own_lines():
+    class Own(nn.Module):
+        def __init__(self):
+            self.inner = nn.Sequential(nn.Linear(2, 2), Scale(), nn.Tanh())
+
+        def forward(self, x):
+            x = x + 1  # before
+            x = self.inner(x)  # inside
+            return x * 2  # after
+
+    class Wider(nn.Linear):
+        def forward(self, x):
+            x = x * 3  # mine
+            return super().forward(x)  # inherited
+
+    x = Tensor(ROW, requires_grad=True)
+    out = nn.Sequential(Own(), nn.ReLU(), Wider(2, 1))(x)  # called
+    called = "out = nn.Sequential(Own(), nn.ReLU(), Wider(2, 1))(x)  # called"
+    assert lines(out) == [
+        "x = x + 1  # before",
+        "x = self.inner(x)  # inside",
+        "return x * self.factor",  # the forward of Scale
+        "x = self.inner(x)  # inside",
+        "return x * 2  # after",
+        called,
+        "x = x * 3  # mine",
+        "return super().forward(x)  # inherited",
+    ]
+    more = out + 1  # outside
+    assert lines(more)[-1] == "more = out + 1  # outside"
+
+
 # Copies.
 
 

@@ -157,6 +157,15 @@ def test_a_damaged_byte_is_noticed_or_without_effect(place, flip, tmp_path):
         np.testing.assert_array_equal(arrays[name], array)
 
 
+def test_a_damaged_shape_is_not_believed(tmp_path):
+    path = write(tmp_path / "m.npz")
+    content = path.read_bytes()
+    shape, wrong = b"(2, 3), }" + b" " * 12, b"(2, 3000000000000), }"
+    assert (len(shape), content.count(shape)) == (len(wrong), 1)
+    path.write_bytes(content.replace(shape, wrong))
+    refused(path)  # rather than 24 terabytes asked for
+
+
 def rewritten(path, **entries):
     """A file of ours with some entries replaced, or left out where None."""
     with np.load(write(path), allow_pickle=False) as arrays:

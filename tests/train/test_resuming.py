@@ -217,6 +217,26 @@ def test_a_checkpoint_is_there_before_the_first_epoch_is_over(tmp_path):
         np.testing.assert_array_equal(saved.model[name], value)
 
 
+def test_interrupted_while_a_checkpoint_is_taken(tmp_path, uninterrupted):
+    path = tmp_path / "c.npz"
+    trainer = reseeded(trainer_of, path)
+    take, left = trainer.optimizer.state_dict, [3]
+
+    def interrupted_take():
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        return take()
+
+    trainer.optimizer.state_dict = interrupted_take
+    with pytest.raises(KeyboardInterrupt):
+        fit(trainer)
+    assert len(load_checkpoint(path).history) == 1  # the second epoch was over, its checkpoint was not
+    resumed = trainer_of(path)
+    fit(resumed, resume=True)
+    assert_same(state_of(resumed), uninterrupted["adam", True])
+
+
 def test_a_checkpoint_is_written_at_most_once_a_second_and_at_the_end(tmp_path, monkeypatch):
     now, written = [100.0], []
     monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])

@@ -134,6 +134,21 @@ def test_evaluation_leaves_dropout_and_the_generator_alone():
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+def test_fit_switches_dropout_on_again():
+    modes = []
+
+    def loss(output, targets):
+        modes.append(model[2].training)
+        return F.cross_entropy(output, targets)
+
+    model = network(dropout=0.5)
+    trainer = trainer_of(model, loss=loss, batch_size=100)
+    model.eval()
+    trainer.fit(MOONS, OTHER_MOONS, epochs=2)
+    trainer.fit(MOONS, epochs=1)
+    assert modes == [True, False, True, False, True]
+
+
 def test_the_model_is_ready_to_be_used_after_fit():
     model = network(dropout=0.5)
     trainer_of(model).fit(MOONS, epochs=1)

@@ -12,14 +12,16 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
+from tinygrad_sm.display import argument, listing
+from tinygrad_sm.effects import Effect, first_overwritten, latest_overwrite, tick, values_read
 from tinygrad_sm.engine.primitive import Primitive, Rule, unbroadcast
-from tinygrad_sm.errors import RuleError, StaleValueError, describe, from_rule
+from tinygrad_sm.errors import RuleError, StaleValueError, from_rule
 from tinygrad_sm.location import Location, Where, caller
-from tinygrad_sm.overwrites import first_overwritten, latest_overwrite, tick, values_read
+from tinygrad_sm.numpy_calls import without_warnings
 
 RECORDING: ContextVar[bool] = ContextVar("recording", default=True)
 # The nn.Module that is running: its path, such as "1.Linear", and, while it is one of ours, where the user called it.
@@ -38,14 +40,6 @@ def no_grad() -> Iterator[None]:
         yield
     finally:
         RECORDING.reset(token)
-
-
-class Effect(NamedTuple):
-    """What a call did besides computing its output, which a reader that runs the tape again has to repeat."""
-
-    kind: str  # "draw": the argument was drawn at random; "update": the argument was written to
-    argument: str
-    repeat: Callable[..., Any]
 
 
 @dataclass(slots=True, weakref_slot=True, eq=False, repr=False)
@@ -80,11 +74,6 @@ class Node:
         """The outputs as a tuple, however many there are."""
         return self.out if isinstance(self.out, tuple) else (self.out,)
 
-    def argument(self, position: int) -> str:
-        """Name of a positional argument, `arrays[1]` for an operand of a variadic operation."""
-        assert self.op is not None
-        return f"{self.op.parameters[0]}[{position}]" if self.op.variadic else self.op.parameters[position]
-
     def __repr__(self) -> str:
         shapes = ", ".join(str(value.shape) for value in self.values)
         return f"<Node {shapes} {self.name}{f' {self.location}' if self.where else ''}>"
@@ -94,18 +83,7 @@ class Tape(tuple[Node, ...]):
     """The nodes that a tensor was computed from, oldest first, leaves included; its repr is one line a node."""
 
     def __repr__(self) -> str:
-        index = {node: i for i, node in enumerate(self)}
-        rows = []
-        for i, node in enumerate(self):
-            edges = zip(node.args, node.parents, strict=True)
-            inputs = [f"[{index[e[0]]}] {a.shape}" if e else describe(a) for a, e in edges]
-            call = f"{node.name}({', '.join(inputs)}) ->" if node.op else node.name
-            place = f"{node.location}  {node.location.expression}" if node.location else ""
-            rows.append((f"[{i}] {call} {', '.join(str(value.shape) for value in node.values)}", place))
-        if len(rows) > 100:  # a debugger may ask at any moment for the repr of a long tape
-            rows[50:-50] = [(f"... {len(rows) - 100} more ...", "")]
-        width = max((len(call) for call, _ in rows), default=0)
-        return "\n".join(f"{call:<{width}}  {place}".rstrip() for call, place in rows)
+        return listing(self)
 
 
 def reachable(node: Node) -> list[Node]:
@@ -124,9 +102,9 @@ class Sweep:
     """Cotangents on their way from one output back to the leaves, paused at every rule.
 
     Iterating yields each rule with its arguments; the caller calls it and assigns the result to `contribution`.
-    `targets` limits the way to what leads there, `keep` keeps the cotangents of interior nodes, and `wrap` makes tensors
+    `targets` limits the way to what leads there, `keep` keeps cotangents of interior nodes, and `wrap` makes tensors
     of recorded values, to differentiate the derivative in its turn. As a context manager it says which of the user's
-    operations an error arose in, and keeps NumPy from warning of infinite slopes: times a zero cotangent they are zero.
+    operations an error arose in, and keeps NumPy from warning of infinite slopes: times a zero cotangent they are 0.
     """
 
     def __init__(
@@ -137,8 +115,8 @@ class Sweep:
         self.cotangents: dict[Edge, Any] = {root: seed}
         self.keep = keep or targets is not None
         self.wrap = wrap
-        self.node, self.position, self.g = root[0], 0, seed
-        self.contribution: Any = None
+        self.node, self.position = root[0], 0
+        self.g, self.contribution = seed, None
 
     def __iter__(self) -> Iterator[tuple[Rule, tuple[Any, ...], dict[str, Any]]]:
         wanted, latest = self.wanted, latest_overwrite()
@@ -148,22 +126,22 @@ class Sweep:
             args: Any = node.args
             if op is None or (wanted is not None and node not in wanted):
                 continue
+            self.node = node
             if isinstance(out, tuple):
-                g = tuple([take((node, i), np.zeros_like(value)) for i, value in enumerate(out)])
+                self.g = tuple([take((node, i), np.zeros_like(value)) for i, value in enumerate(out)])
             else:
-                g = take((node, 0), None)
+                self.g = take((node, 0), None)
             if self.wrap:
                 args, out = self._wrapped(node)
             elif node.residual is not None:  # handed over once: its rule may overwrite it
                 kwargs, node.residual = {**kwargs, "residual": node.residual}, None
-            self.node, self.g = node, g
             for position, edge in enumerate(node.parents):
                 if edge is not None and (wanted is None or edge[0] in wanted):
                     self.position = position
                     if node.order < latest:
                         _refuse_stale(node, position)
                     inputs = (out, position, args) if op.variadic else (out, *args)
-                    yield op.rule(position), (g, *inputs), kwargs
+                    yield op.rule(position), (self.g, *inputs), kwargs
                     contribution = self.contribution
                     if op.elementwise:
                         contribution = self._elementwise(op, inputs, node.args[position].shape)
@@ -178,9 +156,9 @@ class Sweep:
         return args, outs if isinstance(node.out, tuple) else outs[0]
 
     def _elementwise(self, op: Primitive, inputs: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
-        """What the rule of an elementwise operation returned, summed to the operand's shape; zero times anything is 0."""
+        """What the rule of an elementwise operation returned, summed to the operand's shape; 0 times anything is 0."""
         contribution = self.contribution
-        values = getattr(contribution, "data", None) if self.wrap else contribution
+        values: Any = getattr(contribution, "data", None) if self.wrap else contribution
         square = np.vdot(values, values)
         if square != square:  # NaN somewhere: keep it from elements that do not depend on each other
             slope = op.rule(self.position)(np.ones(self.g.shape, self.g.dtype), *inputs, **self.node.kwargs)
@@ -201,16 +179,14 @@ class Sweep:
             contribution = self.cotangents[edge] + contribution  # out of place: either array may be shared
             contribution = np.asarray(contribution) if arrays else contribution
         elif arrays and (edge[0].op is None or self.keep):
-            shared = contribution.base is not None or contribution is self.g
-            for other in self.node.args:
+            shared = contribution.base is not None or isinstance(self.node.out, tuple)
+            for other in (self.g, self.node.out, *self.node.args):
                 shared = shared or contribution is other
             contribution = contribution.copy() if shared else contribution  # a gradient shares its memory with nothing
         self.cotangents[edge] = contribution
 
     def __enter__(self) -> Self:
-        user = np.geterr()
-        quiet: dict[str, Any] = {kind: "ignore" for kind in ("divide", "invalid") if user[kind] == "warn"}
-        self._quiet = np.errstate(**quiet)
+        self._quiet = without_warnings("divide", "invalid")
         self._quiet.__enter__()
         return self
 
@@ -218,8 +194,7 @@ class Sweep:
         self._quiet.__exit__(None, None, None)
         node = self.node
         if node.op and isinstance(error, Exception) and not isinstance(error, StaleValueError):
-            argument, arrays = node.argument(self.position), (self.g, *node.args)
-            raise from_rule(error, node.op.name, argument, arrays, node.where) from error
+            raise from_rule(error, node.op, self.position, (self.g, *node.args), node.where) from error
 
 
 def _leading_to(targets: Collection[Edge], nodes: Sequence[Node]) -> set[Node]:
@@ -238,6 +213,7 @@ def _refuse_stale(node: Node, position: int) -> None:
     values = [*zip(names, node.args, strict=False), *(("out", value) for value in node.values)]
     name = first_overwritten(values, values_read(node.op.rule(position)), since=node.order)
     if name:
-        what = f"{name} was overwritten after this, and the gradient for {node.argument(position)} needs its old values"
+        wanted = argument(node.op, position)
+        what = f"{name} was overwritten after this was recorded, and the gradient for {wanted} needs its old values"
         remedy = "call backward() before the update, or compute the loss again after it"
         raise StaleValueError(f"{node.op.name}: {what}", remedy=remedy, where=node.where)

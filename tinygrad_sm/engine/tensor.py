@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tinygrad_sm.display import brief, describe
+from tinygrad_sm.effects import Effect, note_overwrite, tick
 from tinygrad_sm.engine.primitive import PRIMITIVES, Primitive
-from tinygrad_sm.engine.tape import RECORDING, RUNNING, Edge, Effect, Node, Sweep, Tape, reachable
-from tinygrad_sm.errors import DTypeError, GradientError, InPlaceError, ShapeError, describe, warn
+from tinygrad_sm.engine.tape import RECORDING, RUNNING, Edge, Node, Sweep, Tape, reachable
+from tinygrad_sm.errors import DTypeError, GradientError, InPlaceError, ShapeError, warn
 from tinygrad_sm.location import caller
 from tinygrad_sm.numpy_calls import flat
 from tinygrad_sm.operand import DETACH, Operand, plain
-from tinygrad_sm.overwrites import note_overwrite, tick
 
 
 def record(op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any], effects: tuple[Effect, ...] = ()) -> Any:
@@ -217,9 +218,8 @@ class Tensor(Operand):
         note_overwrite(self._data)
 
     def __repr__(self) -> str:
-        values = np.array2string(self._data, precision=4, threshold=20, edgeitems=2, separator=", ")
         traits = (", requires_grad=True" if self.requires_grad else "") + (f", name={self.name!r}" if self.name else "")
-        return f"{type(self).__name__}({self.shape} {self.dtype}, {' '.join(values.split())}{traits})"
+        return f"{type(self).__name__}({self.shape} {self.dtype}, {brief(self._data)}{traits})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self._data, self.requires_grad and self.is_leaf, self.name, self.grad)

@@ -37,11 +37,7 @@ def gradients(output: Tensor, inputs: Any, create_graph: bool = False, *, cotang
         for rule, arguments, options in sweep:
             sweep.contribution = rule(*arguments, **options)
     found = [sweep.cotangents.get(edge, np.zeros(t.shape, t.dtype)) for edge, t in zip(edges, tensors, strict=True)]
-    fresh = [
-        g.copy() if edge in edges[:i] and not create_graph else g
-        for i, (edge, g) in enumerate(zip(edges, found, strict=True))
-    ]
-    results = [g if isinstance(g, Tensor) else from_edge(g, None) for g in fresh]
+    results = [g if isinstance(g, Tensor) else from_edge(g.copy(), None) for g in found]
     return results if several else results[0]
 
 

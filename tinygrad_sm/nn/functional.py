@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_sm.engine.tape import Effect
+from tinygrad_sm.effects import Effect
 from tinygrad_sm.engine.tensor import Tensor, record
 from tinygrad_sm.errors import ArgumentError
 from tinygrad_sm.ops import (

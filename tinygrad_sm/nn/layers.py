@@ -21,7 +21,8 @@ class Linear(Module):
 
     Args: in_features, out_features; bias=False leaves it out; initial: an initialiser from `nn.init` for the weight,
     by default uniform between -1/sqrt(in_features) and 1/sqrt(in_features) for both. Maps (..., in_features) to
-    (..., out_features). `weight` is (in_features, out_features), transposed with respect to PyTorch's.
+    (..., out_features). `weight` is (in_features, out_features), transposed with respect to PyTorch's. Raises
+    ArgumentError for sizes below 1.
 
     >>> Linear(3, 2)(np.ones((4, 3), np.float32)).shape
     (4, 2)
@@ -60,7 +61,7 @@ class Linear(Module):
 
 
 class Sequential(Module):
-    """Modules applied one after the other; its children are named 0, 1, 2, ...
+    """Modules applied one after the other, named 0, 1, 2, ...; `model[0]`, `len(model)` and loops work as on a list.
 
     >>> model = Sequential(Linear(2, 3), ReLU(), Linear(3, 1))
     >>> [name for name, _ in model.named_parameters()]
@@ -75,19 +76,18 @@ class Sequential(Module):
             setattr(self, str(i), module)
 
     def forward(self, x: Any) -> Any:
-        for module in vars(self).values():
-            if isinstance(module, Module):
-                x = module(x)
+        for module in self:
+            x = module(x)
         return x
 
+    def __iter__(self) -> Iterator[Module]:
+        return (value for value in vars(self).values() if isinstance(value, Module))
+
     def __len__(self) -> int:
-        return len(list(self.children()))
+        return sum(1 for _ in self)
 
     def __getitem__(self, index: int) -> Module:
-        return list(self.children())[index]
-
-    def __iter__(self) -> Iterator[Module]:
-        return self.children()
+        return list(self)[index]
 
 
 class ReLU(Module):
@@ -178,7 +178,7 @@ class Flatten(Module):
 
 
 class Dropout(Module):
-    """While training, zero each value with probability p and scale the others by 1 / (1 - p).
+    """While training, zero each value with probability p and scale the others by 1 / (1 - p); see `F.dropout`.
 
     >>> Dropout(0.5).eval()(np.ones(3))
     array([1., 1., 1.])
@@ -211,7 +211,8 @@ class MLP(Sequential):
 
     Args: sizes: [in_features, hidden, ..., out_features]; activation: a name from `ACTIVATIONS`; dropout: probability.
     Weights start from Kaiming's initialisation for rectifiers and from Xavier's otherwise, biases from 0. Maps
-    (N, in_features) to (N, out_features); the output is not activated, as `cross_entropy` expects.
+    (N, in_features) to (N, out_features); the output is not activated, as `cross_entropy` expects. Raises ArgumentError
+    for fewer than two sizes and for an unknown activation.
 
     >>> MLP([64, 32, 10])(np.ones((5, 64), np.float32)).shape
     (5, 10)

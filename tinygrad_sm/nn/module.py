@@ -10,12 +10,12 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from tinygrad_sm.effects import note_overwrite
 from tinygrad_sm.engine.tape import RUNNING
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import StateError
 from tinygrad_sm.location import PACKAGE, caller
 from tinygrad_sm.operand import plain
-from tinygrad_sm.overwrites import note_overwrite
 
 
 class Parameter(Tensor):
@@ -105,7 +105,7 @@ class Module:
         return {name: parameter.data.copy() for name, parameter in self.named_parameters()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Copy values into the parameters, in place, each cast to the parameter's dtype; all are checked before that.
+        """Copy values into the parameters, in place and cast to their dtype; nothing is written unless all of them fit.
 
         Raises StateError for a name that is unknown or missing, and for a value of another shape or without numbers.
         """

@@ -53,14 +53,15 @@ class Adam(Optimizer):
 
     def _move(self, data: Array, g: Array, state: dict[str, Array]) -> None:
         beta1, beta2 = self.betas
-        steps, mean, square = state["steps"], state["mean"], state["square"]
-        steps += 1
+        mean, square = state["mean"], state["square"]
+        state["steps"] += 1
+        t = int(state["steps"])
         mean *= beta1
         mean += (1 - beta1) * g
         square *= beta2
         square += (1 - beta2) * np.square(g)
-        unbiased_mean = mean / (1 - beta1 ** int(steps))
-        unbiased_square = square / (1 - beta2 ** int(steps))
+        unbiased_mean = mean / (1 - beta1**t)
+        unbiased_square = square / (1 - beta2**t)
         data -= self.lr * unbiased_mean / (np.sqrt(unbiased_square) + self.eps)
 
 

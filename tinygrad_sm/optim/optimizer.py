@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tinygrad_sm.display import describe
+from tinygrad_sm.effects import note_overwrite
 from tinygrad_sm.engine.tensor import Tensor
-from tinygrad_sm.errors import ArgumentError, GradientError, ShapeError, StateError, describe, warn
-from tinygrad_sm.overwrites import note_overwrite
+from tinygrad_sm.errors import ArgumentError, GradientError, ShapeError, StateError, warn
 
 Array = npt.NDArray[Any]
 

@@ -14,7 +14,8 @@ from tinygrad_sm.optim.optimizer import Array, Optimizer
 class SGD(Optimizer):
     """Gradient descent, with momentum if wanted: v = momentum v + g, p = p - lr v.
 
-    Args: nesterov: step along g + momentum v instead; weight_decay: adds weight_decay p to the gradient g.
+    Args: nesterov: step along g + momentum v instead; weight_decay: adds weight_decay p to the gradient g. Raises
+    ArgumentError for a momentum outside [0, 1), and as `Optimizer`.
     Source: I. Sutskever et al., On the importance of initialization and momentum in deep learning, ICML 2013.
 
     >>> w = Tensor([1.0], requires_grad=True)

@@ -13,7 +13,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from tinygrad_sm.errors import FileError, StateError, describe
+from tinygrad_sm.display import describe
+from tinygrad_sm.errors import FileError, StateError
 from tinygrad_sm.train.files import Arrays, PathLike, read_archive, write_archive
 
 SECONDS_BETWEEN_WRITES = 1.0

@@ -167,12 +167,10 @@ class Trainer:
 
     def _describe(self) -> dict[str, Any]:
         """What has to be the same when a run goes on; a learning rate may be changed by a schedule and does not."""
-        settings = {name: _jsonable(value) for name, value in vars(self.optimizer).items() if name[0] != "_"}
-        moving = ("params", "lr", "steps", "state")
         return {
             "batch size": self.batch_size,
             "patience": self.patience,
-            "optimiser": [type(self.optimizer).__name__, {k: v for k, v in settings.items() if k not in moving}],
+            "optimiser": [type(self.optimizer).__name__, _settings(self.optimizer)],
             "parameters": [[name, list(p.shape), str(p.dtype)] for name, p in self.model.named_parameters()],
             "generators": [type(generator.bit_generator).__name__ for generator in self._generators()],
         }
@@ -215,6 +213,8 @@ def _count(name: str, value: object) -> int:
     return count
 
 
-def _jsonable(value: Any) -> Any:
-    """A setting of an optimiser as it comes back from a JSON file."""
-    return list(value) if isinstance(value, tuple) else value
+def _settings(optimizer: Optimizer) -> dict[str, Any]:
+    """The numbers that were chosen when the optimiser was made, in the form in which JSON gives them back."""
+    chosen = {name: value for name, value in vars(optimizer).items() if name not in ("lr", "steps") and name[0] != "_"}
+    numbers = {name: value for name, value in chosen.items() if isinstance(value, (bool, int, float, str))}
+    return numbers | {name: list(value) for name, value in chosen.items() if isinstance(value, tuple)}

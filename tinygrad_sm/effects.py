@@ -1,6 +1,6 @@
-"""When arrays were overwritten through this library, and which values a derivative rule reads.
+"""What happens besides computing: arrays that are overwritten, and random draws.
 
-Together they let the tape refuse to go back over values that are no longer there, and only then.
+The tape keeps track of it, so as to refuse to go back over values that are no longer there, and only then.
 """
 
 from __future__ import annotations
@@ -12,9 +12,18 @@ import itertools
 import textwrap
 import weakref
 from collections.abc import Callable, Collection, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+
+
+class Effect(NamedTuple):
+    """What a call did besides computing its output, which a reader that runs the tape again has to repeat."""
+
+    kind: str  # "draw": the argument was drawn at random; "update": the argument was written to
+    argument: str
+    repeat: Callable[..., Any]
+
 
 tick = itertools.count(1).__next__  # the order of events: nodes recorded and arrays overwritten
 
@@ -31,8 +40,13 @@ def note_overwrite(*arrays: np.ndarray[Any, Any]) -> None:
         owner = _owner(array)
         key = id(owner)
         if key not in _alive:
-            _alive[key] = weakref.ref(owner, lambda _, key=key: (_alive.pop(key, None), _times.pop(key, None)))
+            _alive[key] = weakref.ref(owner, functools.partial(_forget, key))
         _times[key] = _latest
+
+
+def _forget(key: int, _: weakref.ref[Any]) -> None:
+    _alive.pop(key, None)
+    _times.pop(key, None)
 
 
 def latest_overwrite() -> int:
