@@ -19,7 +19,7 @@ PACKAGE = ROOT / "tinygrad_sm"
 
 # A part of the package imports only parts that stand before it.
 ORDER = [
-    *("location", "errors", "display", "effects", "randomness", "methods", "numpy_calls", "operand"),
+    *("location", "display", "errors", "effects", "randomness", "methods", "numpy_calls", "operand", "state"),
     *("engine", "checking", "ops", "nn", "optim", "data", "compiler", "train", "debug"),
     *("interop", "estimators", "course", "__main__", "__init__"),
 ]

@@ -40,3 +40,7 @@ __all__ = [
     "value_and_grad",
     *ops.__all__,
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -63,7 +63,6 @@ class TinygradError(Exception):
             lines.append(f"  -> {self.remedy}")
         return "\n".join(lines)
 
-
     def __reduce__(self) -> tuple[Any, ...]:
         place = self.location.show() if self.location else self._place
         return _rebuild, (type(self), self.message, self.remedy, place)

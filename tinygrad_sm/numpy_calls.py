@@ -29,6 +29,8 @@ def translate(
     """
     theirs = _parameters(func) or signature.parameters
     ours = list(signature.parameters)
+    if len(args) > len(theirs):
+        raise _refused(func, "out")  # what comes after the arguments that are known by name
     named = {}
     for position, (name, value) in enumerate((dict(zip(theirs, args, strict=False)) | dict(kwargs)).items()):
         if name in ours:
@@ -36,10 +38,14 @@ def translate(
         elif position < len(ours) and ours[position] not in theirs and name in list(theirs)[: len(ours)]:
             named[ours[position]] = value
         elif name not in theirs or value is not theirs[name].default:
-            remedy = f"leave {name}= out, or call np.{func.__name__} on t.data if no gradient is needed"
-            raise UnsupportedError(f"np.{func.__name__}: tensors do not take {name}=", remedy=remedy)
+            raise _refused(func, name)
     bound = signature.bind(**named)
     return bound.args, bound.kwargs
+
+
+def _refused(func: Callable[..., Any], name: str) -> UnsupportedError:
+    remedy = f"leave {name}= out, or call np.{func.__name__} on t.data if no gradient is needed"
+    return UnsupportedError(f"np.{func.__name__}: tensors do not take {name}=", remedy=remedy)
 
 
 @functools.cache

@@ -14,15 +14,25 @@ TWO |= {name: getattr(tg, name) for name in ("where", "matmul", "mse_loss", "bin
 INTEGER = {"bitwise_and", "bitwise_or", "bitwise_xor"}
 
 
-def test_no_operation_with_two_operands_is_left_out():
-    metadata = {
-        *("leaky_relu", "elu", "astype", "round", "reshape", "transpose", "squeeze", "expand_dims", "broadcast_to"),
-        *("softmax", "log_softmax", "getitem", "scatter_add", "concatenate", "stack", "argsort", "prod_of_others"),
-        *("dropout", "linear", "clip", "cross_entropy", "nll_loss", "swapaxes", "take_along_axis"),
-    }
-    reductions = {op.name for op in OPS if "keepdims" in op.parameters}
-    several = {op.name for op in OPS if len(op.parameters) > 1}
-    assert several - metadata - reductions == set(TWO)
+SEVERAL = [(op, name) for op in OPS if len(op.rules) > 1 for name in op.rules]
+MISFIT = (5, 7, 11)
+
+
+@pytest.mark.parametrize(("op", "name"), SEVERAL, ids=[f"{op.name}-{name}" for op, name in SEVERAL])
+def test_operand_of_a_shape_that_fits_no_other_is_named(op, name):
+    """For every operation with several differentiable operands, each of them in turn."""
+    for number in range(len(op.samples)):
+        args, kwargs = op.samples[number].make(np.random.default_rng(0))
+        arguments = op.signature.bind(*args, **kwargs).arguments
+        if all(np.size(arguments[other]) > 1 for other in op.rules if other in arguments) and name in arguments:
+            break
+    arguments[name] = Tensor(np.ones(MISFIT), requires_grad=True)
+    with pytest.raises(ValueError, match=r"\(5, 7, 11\)") as caught:
+        op(**arguments)
+    assert isinstance(caught.value, TinygradError)
+    assert caught.value.message.startswith(f"{op.name}: ")
+    assert caught.value.remedy
+    assert caught.value.location.expression == "op(**arguments)"
 
 
 @pytest.mark.parametrize("name", sorted(TWO))

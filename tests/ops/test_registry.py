@@ -97,7 +97,7 @@ FUSED += ["sigmoid", "softplus", "mse_loss"]
 
 
 def test_every_fused_operation_has_its_textbook_spelling():
-    assert {op.name for op in DIFFERENTIABLE if op.unfused} == set(FUSED)
+    assert set(FUSED) <= {op.name for op in DIFFERENTIABLE if op.unfused}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 import weakref
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -28,8 +28,6 @@ RECORDING: ContextVar[bool] = ContextVar("recording", default=True)
 RUNNING: ContextVar[tuple[str, Where | None]] = ContextVar("running", default=("", None))
 
 Edge: TypeAlias = "tuple[Node, int]"  # which output of which node: the key of a cotangent
-Targets: TypeAlias = Collection[Edge] | None
-Wrap: TypeAlias = Callable[[Any, Edge], Any]
 
 
 @contextmanager
@@ -108,7 +106,7 @@ class Sweep:
     """
 
     def __init__(
-        self, root: Edge, seed: Any, *, targets: Targets = None, keep: bool = False, wrap: Wrap | None = None
+        self, root: Edge, seed: Any, *, targets: Collection[Edge] | None = None, keep: bool = False, wrap: Any = None
     ) -> None:
         self.nodes = reachable(root[0])
         self.wanted = None if targets is None else _leading_to(targets, self.nodes)
@@ -150,14 +148,13 @@ class Sweep:
 
     def _wrapped(self, node: Node) -> tuple[Any, Any]:
         """The arguments and the output of a node as tensors on the tape."""
-        assert self.wrap is not None
         args = tuple([self.wrap(a, e) if e else a for a, e in zip(node.args, node.parents, strict=True)])
         outs = tuple([self.wrap(value, (node, i)) for i, value in enumerate(node.values)])
         return args, outs if isinstance(node.out, tuple) else outs[0]
 
     def _elementwise(self, op: Primitive, inputs: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
         """What the rule of an elementwise operation returned, summed to the operand's shape; 0 times anything is 0."""
-        contribution = self.contribution
+        contribution: Any = self.contribution
         values: Any = getattr(contribution, "data", None) if self.wrap else contribution
         square = np.vdot(values, values)
         if square != square:  # NaN somewhere: keep it from elements that do not depend on each other

@@ -69,8 +69,7 @@ def from_edge(value: Any, edge: Edge | None) -> Tensor:
     tensor = Tensor.__new__(Tensor)
     tensor._data = data = np.asarray(value)
     tensor._edge = edge if data.dtype.kind == "f" else None  # a cast to integers carries no gradient
-    tensor.grad = tensor.name = None
-    tensor._stepped = False
+    tensor.grad = tensor.name = tensor._stepped = None
     return tensor
 
 
@@ -91,7 +90,7 @@ class Tensor(Operand):
 
     _data: npt.NDArray[Any]
     _edge: Edge | None  # the node that made it and which of its outputs it is; None for a constant
-    _stepped: bool  # whether an optimiser has used `grad` already
+    _stepped: npt.NDArray[Any] | None  # the gradient that an optimiser used last
     grad: npt.NDArray[Any] | None
     name: str | None
 
@@ -104,7 +103,7 @@ class Tensor(Operand):
             raise ShapeError(f"Tensor: {error}", remedy="give it numbers in rows of equal length") from error
         if self._data.dtype.kind not in "biuf":
             raise DTypeError(f"Tensor holds real numbers, not {self._data.dtype}")
-        self._edge, self._stepped, self.grad, self.name = None, False, None, name
+        self._edge, self._stepped, self.grad, self.name = None, None, None, name
         self.requires_grad = requires_grad
 
     @property
@@ -200,9 +199,9 @@ class Tensor(Operand):
 
     def _accumulate(self, g: npt.NDArray[Any]) -> None:
         """Add to `grad`, out of place, so that nobody who holds the old array sees it change."""
-        if self.grad is None or (self._stepped and not self.grad.any()):
-            self._stepped = False
-        self.grad = g if self.grad is None else np.asarray(self.grad + g)
+        total = g if self.grad is None else np.asarray(self.grad + g)
+        used = self.grad is not None and self._stepped is self.grad and self.grad.any()
+        self.grad, self._stepped = total, total if used else None
 
     def __setitem__(self, index: Any, value: Any) -> None:
         """Overwrite elements, where that falsifies no tape."""

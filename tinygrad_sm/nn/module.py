@@ -15,7 +15,7 @@ from tinygrad_sm.engine.tape import RUNNING
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import StateError
 from tinygrad_sm.location import PACKAGE, caller
-from tinygrad_sm.operand import plain
+from tinygrad_sm.state import fitted
 
 
 class Parameter(Tensor):
@@ -121,7 +121,11 @@ class Module:
         missing = [name for name in own if name not in state]
         if missing:
             raise StateError(f"load_state_dict: no value for {', '.join(missing)}", remedy="pass a complete state_dict")
-        values = {name: _fitting(state[name], name, parameter) for name, parameter in own.items()}
+        remedy = "build the model with the sizes that it was saved with"
+        values = {
+            name: fitted(state[name], parameter.data, f"load_state_dict: {name}", remedy)
+            for name, parameter in own.items()
+        }
         for name, parameter in own.items():
             np.copyto(parameter.data, values[name])
             note_overwrite(parameter.data)
@@ -178,16 +182,3 @@ def _walk(path: str, part: Module | Parameter, seen: set[int]) -> Iterator[tuple
     for name, value in list(vars(part).items()):  # a list, as a part below may hold this one and name it
         for inner, found in _parts(name, value):
             yield from _walk(f"{path}.{inner}" if path else inner, found, seen)
-
-
-def _fitting(value: Any, name: str, parameter: Parameter) -> npt.NDArray[Any]:
-    """A copy of a value in the dtype of the parameter that it is meant for."""
-    try:
-        array = np.asarray(plain(value)).astype(parameter.dtype, casting="same_kind")
-    except (ValueError, TypeError) as error:
-        raise StateError(f"load_state_dict: {name}: {error}", remedy="pass an array of numbers") from error
-    if array.shape != parameter.shape:
-        remedy = "build the model with the sizes that it was saved with"
-        shapes = f"{array.shape} given, {parameter.shape} needed"
-        raise StateError(f"load_state_dict: {name} has another shape: {shapes}", remedy=remedy)
-    return array

@@ -12,6 +12,7 @@ from tinygrad_sm.display import describe
 from tinygrad_sm.effects import note_overwrite
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import ArgumentError, GradientError, ShapeError, StateError, warn
+from tinygrad_sm.state import fitted
 
 Array = npt.NDArray[Any]
 
@@ -61,7 +62,7 @@ class Optimizer:
                 raise ShapeError(
                     f"{self}: grad of a parameter {p.shape} is a {type(g).__name__} {describe(g)}", remedy=remedy
                 )
-            used |= p._stepped
+            used |= p._stepped is g
         if used:
             self._warn_once(
                 "step() uses gradients that a step has used already, and backward() adds to them: "
@@ -71,7 +72,7 @@ class Optimizer:
             self._warn_once("step() found no gradients: call loss.backward() before it")
         for p, g, state in trained:
             self.update(p.data, g, state)
-            p._stepped = True
+            p._stepped = g
         note_overwrite(*[p.data for p, _, _ in trained])
 
     def _warn_once(self, message: str) -> None:
@@ -98,7 +99,8 @@ class Optimizer:
         if not isinstance(state, Mapping) or state.keys() != own.keys():
             given = ", ".join(map(str, state)) if isinstance(state, Mapping) else type(state).__name__
             raise StateError(f"{self}: takes {', '.join(own)}, not {given}", remedy="pass what state_dict() returned")
-        values = {name: _fitting(state[name], array, f"{self}: {name}") for name, array in own.items()}
+        remedy = "give the optimiser parameters of the same shapes in the same order"
+        values = {name: fitted(state[name], array, f"{self}: {name}", remedy) for name, array in own.items()}
         self.lr = values["lr"].item()
         for name, array in self._arrays():
             np.copyto(array, values[name])
@@ -109,15 +111,3 @@ class Optimizer:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(lr={self.lr})"
-
-
-def _fitting(value: Any, like: Array, what: str) -> Array:
-    """A copy of a value in the dtype of the array that it is to be written to."""
-    try:
-        array = np.asarray(value).astype(like.dtype, casting="same_kind")
-    except (ValueError, TypeError) as error:
-        raise StateError(f"{what}: {error}", remedy="pass what state_dict() returned") from error
-    if array.shape != like.shape:
-        remedy = "give the optimiser parameters of the same shapes in the same order"
-        raise StateError(f"{what} has another shape: {array.shape} given, {like.shape} needed", remedy=remedy)
-    return array
