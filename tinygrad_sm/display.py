@@ -29,6 +29,11 @@ def brief(array: Any) -> str:
     return " ".join(text.split())
 
 
+def node_shapes(node: Any) -> str:
+    """Shapes of the outputs of a node."""
+    return ", ".join(str(value.shape) for value in node.values)
+
+
 def listing(nodes: Sequence[Any]) -> str:
     """A tape, one line a node: index, operation, inputs, shapes, and the user's line and expression."""
     index = {id(node): i for i, node in enumerate(nodes)}
@@ -38,7 +43,7 @@ def listing(nodes: Sequence[Any]) -> str:
         inputs = [f"[{index[id(edge[0])]}] {value.shape}" if edge else describe(value) for value, edge in edges]
         call = f"{node.name}({', '.join(inputs)}) ->" if node.op else node.name
         place = f"{node.location}  {node.location.expression}" if node.location else ""
-        rows.append((f"[{i}] {call} {', '.join(str(value.shape) for value in node.values)}", place))
+        rows.append((f"[{i}] {call} {node_shapes(node)}", place))
     if len(rows) > 100:  # a debugger may ask at any moment for the repr of a long tape
         rows[50:-50] = [(f"... {len(rows) - 100} more ...", "")]
     width = max((len(call) for call, _ in rows), default=0)

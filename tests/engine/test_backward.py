@@ -134,6 +134,13 @@ def test_cotangent_of_another_shape_is_refused(cotangent):
         y.backward(cotangent)
 
 
+@pytest.mark.parametrize("cotangent", ["text", [1j, 2j], ["a", "b"], [object(), object()], [[1.0], [1.0, 2.0]]])
+def test_cotangent_that_is_no_array_of_real_numbers_is_refused(cotangent):
+    y = leaf(1, 2) * 2
+    with pytest.raises(tg.errors.TinygradError):
+        y.backward(cotangent)
+
+
 def test_cotangent_is_not_kept():
     x = leaf(1, 2)
     cotangent = np.ones(2)
@@ -184,6 +191,23 @@ def test_cast_to_integers_ends_the_gradient_and_one_to_float_carries_it():
     (x.astype(np.float32) * 2).sum().backward()
     assert x.grad.tolist() == [2, 2]
     assert x.grad.dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x * 1j,
+        lambda x: x + np.array([1j, 2.0]),
+        lambda x: 1j - x,
+        lambda x: tg.where(np.array([True, False]), x, 1j),
+        lambda x: np.concatenate([x, [1j]]),
+        lambda x: x * np.array([2.0, 3.0], dtype=object),
+        lambda x: Tensor([1.0, 2.0]) * 1j,
+    ],
+)
+def test_result_that_is_no_real_number_is_refused_rather_than_losing_its_gradient(f):
+    with pytest.raises(tg.errors.DTypeError, match="real numbers"):
+        f(leaf(1, 2))
 
 
 def test_detached_values_are_constants():

@@ -158,6 +158,8 @@ def test_item_assignment_on_a_constant():
     with pytest.raises(InPlaceError, match="assigned value carries a gradient") as caught:
         c[0] = leaf(1)[0]
     assert "t.data" in caught.value.remedy
+    with pytest.raises(TinygradError, match="gradient"):
+        c[:2] = [leaf(1)[0], 2.0]
     with tg.no_grad():
         c[0] = leaf(9)[0]
     assert c.data.tolist() == [9, 5, 6]

@@ -82,6 +82,19 @@ def test_constant_input_is_refused():
         assert "requires_grad=True" in caught.value.remedy
 
 
+@pytest.mark.parametrize("output", [np.ones(1), 1.0, None, [leaf(1)]])
+def test_output_that_is_no_tensor_is_refused(output):
+    with pytest.raises(TinygradError, match="gradients"):
+        tg.gradients(output, leaf(1))
+
+
+@pytest.mark.parametrize("inputs", [np.ones(2), 1.0, [np.ones(2)], [None]])
+def test_inputs_that_are_no_tensors_are_refused(inputs):
+    x = leaf(1, 2)
+    with pytest.raises(TinygradError, match="gradients"):
+        tg.gradients((x * x).sum(), inputs)
+
+
 def test_constant_output_and_non_scalar_are_refused():
     x = leaf(1, 2)
     with pytest.raises(GradientError, match="carries no gradient"):

@@ -17,7 +17,6 @@ DIFFERENTIABLE = [op for op in OPS if op.differentiable]
 CONSTANTS = {
     "where": {"condition"},
     "clip": {"a_min", "a_max"},
-    "dropout": {"mask"},
     "cross_entropy": {"weight"},
     "nll_loss": {"weight"},
     "binary_cross_entropy_with_logits": {"weight", "pos_weight"},

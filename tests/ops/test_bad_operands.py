@@ -158,10 +158,18 @@ def test_wrong_arguments_are_answered_with_the_signature(f, signature):
     assert signature in caught.value.remedy
 
 
-def test_joining_without_an_axis_is_refused():
-    with pytest.raises(UnsupportedError, match="concatenate: axis=None") as caught:
-        np.concatenate([Tensor([1.0], requires_grad=True), Tensor([1.0])], axis=None)
-    assert "reshape" in caught.value.remedy
+def test_joining_and_taking_without_an_axis_is_refused():
+    x = Tensor([1.0], requires_grad=True)
+    for call in (lambda: np.concatenate([x, x], axis=None), lambda: np.take_along_axis(x, np.array([0]), axis=None)):
+        with pytest.raises(UnsupportedError, match="axis=None") as caught:
+            call()
+        assert "reshape" in caught.value.remedy
+
+
+@pytest.mark.parametrize("kind", [complex, str, object, "datetime64[s]"])
+def test_cast_to_what_is_no_real_number_is_refused(kind):
+    with pytest.raises(DTypeError, match="astype: tensors hold real numbers, not"):
+        Tensor([1.0], requires_grad=True).astype(kind)
 
 
 def test_errors_are_also_those_that_python_programmers_expect():

@@ -1,7 +1,6 @@
 """The tape: one node per operation that ran, in the order in which they ran, and the sweep of cotangents back over it.
 
-Nodes refer to older nodes only, never to tensors, so a tape is freed the moment its last tensor goes. The loop that
-calls the rules stands in `Tensor.backward` (`tensor.py`), where a debugger finds it; what it walks over stands here.
+Nodes refer to older nodes only, so a tape is freed with its last tensor. The rules are called in `Tensor.backward`.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any, Self, TypeAlias
 
 import numpy as np
 
-from tinygrad_sm.display import argument, listing
+from tinygrad_sm.display import argument, listing, node_shapes
 from tinygrad_sm.effects import Effect, first_overwritten, latest_overwrite, tick, values_read
 from tinygrad_sm.engine.primitive import Primitive, Rule, unbroadcast
 from tinygrad_sm.errors import RuleError, StaleValueError, from_rule
@@ -73,8 +72,7 @@ class Node:
         return self.out if isinstance(self.out, tuple) else (self.out,)
 
     def __repr__(self) -> str:
-        shapes = ", ".join(str(value.shape) for value in self.values)
-        return f"<Node {shapes} {self.name}{f' {self.location}' if self.where else ''}>"
+        return f"<Node {node_shapes(self)} {self.name}{f' {self.location}' if self.where else ''}>"
 
 
 class Tape(tuple[Node, ...]):
@@ -84,16 +82,17 @@ class Tape(tuple[Node, ...]):
         return listing(self)
 
 
-def reachable(node: Node) -> list[Node]:
+def reachable(root: Node, leaves: bool = True) -> list[Node]:
     """The node and all that it was computed from, oldest first: creation order is a topological order."""
-    seen = {node}
-    stack = [node]
-    while stack:
-        for edge in stack.pop().parents:
-            if edge is not None and edge[0] not in seen:
+    nodes = [root]
+    seen = {root}
+    for node in nodes:  # which grows meanwhile
+        for edge in node.parents:
+            if edge is not None and edge[0] not in seen and (leaves or edge[0].op is not None):
                 seen.add(edge[0])
-                stack.append(edge[0])
-    return sorted(seen, key=operator.attrgetter("order"))
+                nodes.append(edge[0])
+    nodes.sort(key=operator.attrgetter("order"))
+    return nodes
 
 
 class Sweep:
@@ -108,7 +107,7 @@ class Sweep:
     def __init__(
         self, root: Edge, seed: Any, *, targets: Collection[Edge] | None = None, keep: bool = False, wrap: Any = None
     ) -> None:
-        self.nodes = reachable(root[0])
+        self.nodes = reachable(root[0], leaves=False)
         self.wanted = None if targets is None else _leading_to(targets, self.nodes)
         self.cotangents: dict[Edge, Any] = {root: seed}
         self.keep = keep or targets is not None
@@ -117,11 +116,10 @@ class Sweep:
         self.g, self.contribution = seed, None
 
     def __iter__(self) -> Iterator[tuple[Rule, tuple[Any, ...], dict[str, Any]]]:
-        wanted, latest = self.wanted, latest_overwrite()
-        take = self.cotangents.get if self.keep else self.cotangents.pop
+        cotangents, wanted, wrap, latest = self.cotangents, self.wanted, self.wrap, latest_overwrite()
+        take = cotangents.get if self.keep else cotangents.pop
         for node in reversed(self.nodes):
             op, out, kwargs = node.op, node.out, node.kwargs
-            args: Any = node.args
             if op is None or (wanted is not None and node not in wanted):
                 continue
             self.node = node
@@ -129,28 +127,38 @@ class Sweep:
                 self.g = tuple([take((node, i), np.zeros_like(value)) for i, value in enumerate(out)])
             else:
                 self.g = take((node, 0), None)
-            if self.wrap:
-                args, out = self._wrapped(node)
-            elif node.residual is not None:  # handed over once: its rule may overwrite it
+            inputs = (out, *node.args) if wrap is None else self._wrapped(node)
+            if node.residual is not None and wrap is None:  # handed over once: its rule may overwrite it
                 kwargs, node.residual = {**kwargs, "residual": node.residual}, None
             for position, edge in enumerate(node.parents):
-                if edge is not None and (wanted is None or edge[0] in wanted):
-                    self.position = position
-                    if node.order < latest:
-                        _refuse_stale(node, position)
-                    inputs = (out, position, args) if op.variadic else (out, *args)
-                    yield op.rule(position), (self.g, *inputs), kwargs
-                    contribution = self.contribution
-                    if op.elementwise:
-                        contribution = self._elementwise(op, inputs, node.args[position].shape)
-                    self._add(edge, node.args[position], contribution)
-                    kwargs = node.kwargs
+                if edge is None or (wanted is not None and edge[0] not in wanted):
+                    continue
+                self.position = position
+                if node.order < latest:
+                    _refuse_stale(node, position)
+                arguments = (inputs[0], position, inputs[1:]) if op.variadic else inputs
+                yield op.rule(position), (self.g, *arguments), kwargs
+                kwargs = node.kwargs
+                contribution: Any = self.contribution
+                primal = node.args[position]
+                if op.elementwise:
+                    contribution = self._elementwise(op, arguments, primal.shape)
+                if wrap is None:
+                    contribution = np.asarray(contribution)  # NumPy makes scalars of 0-d results
+                if contribution.shape != primal.shape or contribution.dtype != primal.dtype:
+                    contribution = self._cast(contribution, primal)
+                if edge in cotangents:
+                    contribution = cotangents[edge] + contribution  # out of place: either array may be shared
+                    contribution = contribution if wrap else np.asarray(contribution)
+                elif wrap is None and (edge[0].op is None or self.keep):
+                    contribution = self._own(contribution)
+                cotangents[edge] = contribution
 
-    def _wrapped(self, node: Node) -> tuple[Any, Any]:
-        """The arguments and the output of a node as tensors on the tape."""
-        args = tuple([self.wrap(a, e) if e else a for a, e in zip(node.args, node.parents, strict=True)])
+    def _wrapped(self, node: Node) -> tuple[Any, ...]:
+        """The output and the arguments of a node as tensors on the tape."""
+        args = [self.wrap(a, e) if e else a for a, e in zip(node.args, node.parents, strict=True)]
         outs = tuple([self.wrap(value, (node, i)) for i, value in enumerate(node.values)])
-        return args, outs if isinstance(node.out, tuple) else outs[0]
+        return outs if isinstance(node.out, tuple) else outs[0], *args
 
     def _elementwise(self, op: Primitive, inputs: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
         """What the rule of an elementwise operation returned, summed to the operand's shape; 0 times anything is 0."""
@@ -162,25 +170,19 @@ class Sweep:
             contribution = np.where((self.g == 0) | (slope == 0), 0, contribution)
         return unbroadcast(contribution, shape)
 
-    def _add(self, edge: Edge, primal: Any, contribution: Any) -> None:
-        """Take what a rule returned, and add it to what has reached that argument already."""
-        arrays = self.wrap is None
-        if arrays:
-            contribution = np.asarray(contribution)  # NumPy makes scalars of 0-d results
+    def _cast(self, contribution: Any, primal: Any) -> Any:
+        """A contribution in the type of the argument; RuleError if it has another shape or is no number."""
         if contribution.shape != primal.shape or contribution.dtype.kind not in "fiub":
             what = f"shape {contribution.shape}" if contribution.dtype.kind in "fiub" else f"{self.contribution!r}"
             raise RuleError(f"the rule returned {what}, expected {primal.shape}")
-        if contribution.dtype != primal.dtype:
-            contribution = contribution.astype(primal.dtype)
-        if edge in self.cotangents:
-            contribution = self.cotangents[edge] + contribution  # out of place: either array may be shared
-            contribution = np.asarray(contribution) if arrays else contribution
-        elif arrays and (edge[0].op is None or self.keep):
-            shared = contribution.base is not None or isinstance(self.node.out, tuple)
-            for other in (self.g, self.node.out, *self.node.args):
-                shared = shared or contribution is other
-            contribution = contribution.copy() if shared else contribution  # a gradient shares its memory with nothing
-        self.cotangents[edge] = contribution
+        return contribution.astype(primal.dtype)
+
+    def _own(self, contribution: Any) -> Any:
+        """A contribution that shares its memory with nothing: a copy where it is a view or was given to the rule."""
+        shared = contribution.base is not None or isinstance(self.node.out, tuple)
+        for other in (self.g, self.node.out, *self.node.args):
+            shared = shared or contribution is other
+        return contribution.copy() if shared else contribution
 
     def __enter__(self) -> Self:
         self._quiet = without_warnings("divide", "invalid")

@@ -59,9 +59,9 @@ def _check_operands(op: Primitive, parents: Sequence[Edge | None]) -> None:
     for name, edge in zip(op.parameters, parents, strict=False):
         if edge and name not in op.rules:
             raise GradientError(f"{op.name} has no derivative for {name}", remedy=f"pass {name}.detach()")
-    maker = parents[0][0].name if parents[0] else ""
-    if maker in op.misuse:
-        warn(op.misuse[maker])
+    maker = parents[0][0].op if parents[0] else None
+    if maker and maker.name in op.misuse:
+        warn(op.misuse[maker.name])
 
 
 def from_edge(value: Any, edge: Edge | None) -> Tensor:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_sm.engine.primitive import Array, primitive
+from tinygrad_sm.errors import DTypeError
 from tinygrad_sm.ops.samples import Sample, booleans, distinct, normal, uniform
 
 UNARY = [Sample(normal(2, 3)), Sample(normal()), Sample(normal(0, 3))]
@@ -430,6 +431,8 @@ def astype(x: Array, dtype: Any) -> Array:
     >>> astype(np.array([1.7, -1.7]), int)
     array([ 1, -1])
     """
+    if np.dtype(dtype).kind not in "biuf":
+        raise DTypeError(f"tensors hold real numbers, not {np.dtype(dtype)}")
     return np.asarray(x).astype(dtype)
 
 

@@ -254,6 +254,8 @@ def take_along_axis(x: Array, indices: Array, axis: int = -1) -> Array:
     array([[2.],
            [3.]])
     """
+    if axis is None:
+        raise UnsupportedError("axis=None", remedy="reshape the array to (-1,) and take along axis 0")
     return np.take_along_axis(x, indices, axis)
 
 
