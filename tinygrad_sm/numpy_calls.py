@@ -1,4 +1,4 @@
-"""NumPy's calling conventions turned into ours, so that `np.sum(t, 0, keepdims=True)` means what it says."""
+"""NumPy's conventions: its calls turned into ours, its broadcasting undone, its warnings silenced."""
 
 from __future__ import annotations
 
@@ -78,3 +78,12 @@ def without_warnings(*kinds: str) -> np.errstate:
     modes = np.geterr()
     quiet: dict[str, Any] = {kind: "ignore" for kind in kinds if modes[kind] == "warn"}  # type: ignore[literal-required]
     return np.errstate(**quiet)
+
+
+def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
+    """Sum `g` over the axes that broadcasting added or stretched, back to an operand's own shape."""
+    if g.shape == shape:
+        return g
+    added = g.ndim - len(shape)
+    stretched = [added + i for i, n in enumerate(shape) if n == 1 and g.shape[added + i] != 1]
+    return g.sum(axis=(*range(added), *stretched), keepdims=True).reshape(shape)

@@ -134,12 +134,3 @@ def primitive(**traits: Any) -> Callable[[Callable[..., Any]], Primitive]:
         return op
 
     return register
-
-
-def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
-    """Sum `g` over the axes that broadcasting added or stretched, back to an operand's own shape."""
-    if g.shape == shape:
-        return g
-    added = g.ndim - len(shape)
-    stretched = [added + i for i, n in enumerate(shape) if n == 1 and g.shape[added + i] != 1]
-    return g.sum(axis=(*range(added), *stretched), keepdims=True).reshape(shape)

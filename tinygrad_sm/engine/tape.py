@@ -17,10 +17,10 @@ import numpy as np
 
 from tinygrad_sm.display import argument, listing, node_shapes
 from tinygrad_sm.effects import Effect, first_overwritten, latest_overwrite, tick, values_read
-from tinygrad_sm.engine.primitive import Primitive, Rule, unbroadcast
+from tinygrad_sm.engine.primitive import Primitive, Rule
 from tinygrad_sm.errors import RuleError, StaleValueError, from_rule
 from tinygrad_sm.location import Location, Where, caller
-from tinygrad_sm.numpy_calls import without_warnings
+from tinygrad_sm.numpy_calls import unbroadcast, without_warnings
 
 RECORDING: ContextVar[bool] = ContextVar("recording", default=True)
 # The nn.Module that is running: its path, such as "1.Linear", and, while it is one of ours, where the user called it.
@@ -110,14 +110,13 @@ class Sweep:
         self.nodes = reachable(root[0], leaves=False)
         self.wanted = None if targets is None else _leading_to(targets, self.nodes)
         self.cotangents: dict[Edge, Any] = {root: seed}
-        self.keep = keep or targets is not None
-        self.wrap = wrap
+        self.keep, self.wrap = keep or targets is not None, wrap
         self.node, self.position = root[0], 0
         self.g, self.contribution = seed, None
 
     def __iter__(self) -> Iterator[tuple[Rule, tuple[Any, ...], dict[str, Any]]]:
-        cotangents, wanted, wrap, latest = self.cotangents, self.wanted, self.wrap, latest_overwrite()
-        take = cotangents.get if self.keep else cotangents.pop
+        wanted, wrap, latest = self.wanted, self.wrap, latest_overwrite()
+        take = self.cotangents.get if self.keep else self.cotangents.pop
         for node in reversed(self.nodes):
             op, out, kwargs = node.op, node.out, node.kwargs
             if op is None or (wanted is not None and node not in wanted):
@@ -139,20 +138,9 @@ class Sweep:
                 arguments = (inputs[0], position, inputs[1:]) if op.variadic else inputs
                 yield op.rule(position), (self.g, *arguments), kwargs
                 kwargs = node.kwargs
-                contribution: Any = self.contribution
-                primal = node.args[position]
                 if op.elementwise:
-                    contribution = self._elementwise(op, arguments, primal.shape)
-                if wrap is None:
-                    contribution = np.asarray(contribution)  # NumPy makes scalars of 0-d results
-                if contribution.shape != primal.shape or contribution.dtype != primal.dtype:
-                    contribution = self._cast(contribution, primal)
-                if edge in cotangents:
-                    contribution = cotangents[edge] + contribution  # out of place: either array may be shared
-                    contribution = contribution if wrap else np.asarray(contribution)
-                elif wrap is None and (edge[0].op is None or self.keep):
-                    contribution = self._own(contribution)
-                cotangents[edge] = contribution
+                    self._finish_elementwise(op, arguments, node.args[position].shape)
+                self._add(edge, node.args[position], self.contribution)
 
     def _wrapped(self, node: Node) -> tuple[Any, ...]:
         """The output and the arguments of a node as tensors on the tape."""
@@ -160,15 +148,29 @@ class Sweep:
         outs = tuple([self.wrap(value, (node, i)) for i, value in enumerate(node.values)])
         return outs if isinstance(node.out, tuple) else outs[0], *args
 
-    def _elementwise(self, op: Primitive, inputs: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
-        """What the rule of an elementwise operation returned, summed to the operand's shape; 0 times anything is 0."""
+    def _finish_elementwise(self, op: Primitive, inputs: tuple[Any, ...], shape: tuple[int, ...]) -> None:
+        """Sum what the rule of an elementwise operation returned to the operand's shape; 0 times anything is 0."""
         contribution: Any = self.contribution
         values: Any = getattr(contribution, "data", None) if self.wrap else contribution
         square = np.vdot(values, values)
         if square != square:  # NaN somewhere: keep it from elements that do not depend on each other
             slope = op.rule(self.position)(np.ones(self.g.shape, self.g.dtype), *inputs, **self.node.kwargs)
             contribution = np.where((self.g == 0) | (slope == 0), 0, contribution)
-        return unbroadcast(contribution, shape)
+        self.contribution = unbroadcast(contribution, shape)
+
+    def _add(self, edge: Edge, primal: Any, contribution: Any) -> None:
+        """Check what a rule returned, and add it to what has reached that argument already."""
+        arrays = self.wrap is None
+        if arrays:
+            contribution = np.asarray(contribution)  # NumPy makes scalars of 0-d results
+        if contribution.shape != primal.shape or contribution.dtype != primal.dtype:
+            contribution = self._cast(contribution, primal)
+        if edge in self.cotangents:
+            contribution = self.cotangents[edge] + contribution  # out of place: either array may be shared
+            contribution = np.asarray(contribution) if arrays else contribution
+        elif arrays and (edge[0].op is None or self.keep):
+            contribution = self._own(contribution)
+        self.cotangents[edge] = contribution
 
     def _cast(self, contribution: Any, primal: Any) -> Any:
         """A contribution in the type of the argument; RuleError if it has another shape or is no number."""

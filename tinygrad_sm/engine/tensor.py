@@ -68,7 +68,11 @@ def from_edge(value: Any, edge: Edge | None) -> Tensor:
     """A tensor around the array that came by an edge, or around a constant, past the checks of the constructor."""
     tensor = Tensor.__new__(Tensor)
     tensor._data = data = np.asarray(value)
-    tensor._edge = edge if data.dtype.kind == "f" else None  # a cast to integers carries no gradient
+    if data.dtype.kind != "f":
+        edge = None  # a cast to integers carries no gradient
+        if data.dtype.kind not in "biu":
+            raise DTypeError(f"tensors hold real numbers, not {data.dtype}")
+    tensor._edge = edge
     tensor.grad = tensor.name = tensor._stepped = None
     return tensor
 
@@ -192,7 +196,8 @@ class Tensor(Operand):
         if cotangent is None and self.size != 1:
             remedy = "reduce it with .mean() or .sum(), or pass a cotangent of its shape"
             raise GradientError(f"backward: starts from a scalar, not from shape {self.shape}", remedy=remedy)
-        seed = np.ones(self.shape, self.dtype) if cotangent is None else np.array(plain(cotangent), dtype=self.dtype)
+        seed = np.ones(self.shape) if cotangent is None else Tensor(plain(cotangent)).data
+        seed = seed.astype(self.dtype)
         if seed.shape != self.shape:
             raise ShapeError(f"backward: cotangent {seed.shape} for a tensor of shape {self.shape}")
         return self._edge, seed
@@ -208,7 +213,7 @@ class Tensor(Operand):
         if not self.is_leaf or (self.requires_grad and RECORDING.get()):
             remedy = "update a leaf inside `with no_grad():`; build new values with tg.where or arithmetic"
             raise InPlaceError(f"in-place update of a tensor {describe(self)} that carries a gradient", remedy=remedy)
-        if isinstance(value, Tensor) and value.requires_grad and RECORDING.get():
+        if RECORDING.get() and any(isinstance(part, Tensor) and part.requires_grad for part in flat([value])):
             raise InPlaceError("the assigned value carries a gradient, which would be lost", remedy=DETACH)
         try:
             self._data[plain(index)] = np.asarray(plain(value)).astype(self.dtype, casting="same_kind")

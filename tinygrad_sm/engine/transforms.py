@@ -25,8 +25,10 @@ def gradients(output: Tensor, inputs: Any, create_graph: bool = False, *, cotang
     >>> slope.item(), gradients(slope, x).item()
     (27.0, 18.0)
     """
-    several = not isinstance(inputs, Tensor)
+    several = hasattr(inputs, "__iter__") and not isinstance(inputs, Tensor)
     tensors = list(inputs) if several else [inputs]
+    if not all(isinstance(tensor, Tensor) for tensor in (output, *tensors)):
+        raise DTypeError("gradients: the output and the inputs must be tensors", remedy="keep the Tensor, not its data")
     edges = [tensor._edge for tensor in tensors if tensor._edge]
     if len(edges) < len(tensors):
         raise GradientError("gradients: an input carries no gradient", remedy="make it with requires_grad=True")

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygrad_sm.engine.primitive import Array, primitive, unbroadcast
+from tinygrad_sm.engine.primitive import Array, primitive
+from tinygrad_sm.numpy_calls import unbroadcast
 from tinygrad_sm.ops.samples import Sample, normal
 
 

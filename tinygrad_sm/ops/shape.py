@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_sm.engine.primitive import Array, primitive, unbroadcast
+from tinygrad_sm.engine.primitive import Array, primitive
 from tinygrad_sm.errors import UnsupportedError
+from tinygrad_sm.numpy_calls import unbroadcast
 from tinygrad_sm.ops.samples import Sample, distinct, normal
 
 Shape = int | tuple[int, ...]
