@@ -104,7 +104,7 @@ def linear_vjp_weight(g: Array, out: Array, x: Array, weight: Array, bias: Array
 @linear.vjp("bias")
 def linear_vjp_bias(g: Array, out: Array, x: Array, weight: Array, bias: Array) -> Array:
     rows = g.reshape(-1, bias.shape[0])
-    return np.ones(rows.shape[0], rows.dtype) @ rows  # sums the rows in half the time of rows.sum(axis=0)
+    return np.ones(rows.shape[0], rows.dtype) @ rows  # rows.sum(axis=0), in as little as half the time
 
 
 @linear.textbook
