@@ -17,7 +17,7 @@ from tinygrad_sm.engine.primitive import Array, primitive
 from tinygrad_sm.errors import ArgumentError, ShapeError, TargetError
 from tinygrad_sm.ops.activation import sigmoid, softplus
 from tinygrad_sm.ops.samples import Recipe, Sample, integers, normal, uniform
-from tinygrad_sm.ops.softmax_family import all_finite, log_softmax, shifted_exp, softmax
+from tinygrad_sm.ops.softmax_family import log_softmax, shifted_exp, softmax
 
 
 def class_axis(ndim: int) -> int:
@@ -164,8 +164,8 @@ def cross_entropy(
     labels = plain_labels(logits, target, weight, ignore_index, label_smoothing)
     logits = np.asarray(logits)
     if labels is not None:
-        p, total, top = shifted_exp(logits, 1)
-        if all_finite(top):
+        p, total, top, finite = shifted_exp(logits, 1)
+        if finite:
             picked = logits[np.arange(len(labels)), labels]
             p /= total
             return reduce(np.log(total)[:, 0] + top[:, 0] - picked, reduction, labels.size), p

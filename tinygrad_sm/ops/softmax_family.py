@@ -20,22 +20,24 @@ ALONG_AXIS = [Sample(normal(2, 3)), Sample(normal(2, 3), axis=0), Sample(normal(
 FEW = 128  # Up to so many classes a batch is worked on class by class, which is 2 to 7 times as fast as row by row.
 
 
-def shifted_exp(x: Array, axis: Axis) -> tuple[Array, Array, Array]:
-    """e**(x - max), its sum and max along axes (kept): the stable heart of the family, on plain arrays."""
+def shifted_exp(x: Array, axis: Axis) -> tuple[Array, Array, Array, bool]:
+    """e**(x - max), its sum and max along axes (kept), and whether all maxima are finite: the heart of the family."""
     x = np.asarray(x)
     x = x if x.dtype.kind == "f" else x.astype(float)
-    if x.ndim == 2 and axis in (1, -1) and x.shape[1] <= min(x.shape[0], FEW):
-        e, total, top = shifted_exp(np.ascontiguousarray(x.T), 0)
-        return e.T, total.T, top.T
+    by_class = x.ndim == 2 and axis in (1, -1) and x.shape[1] <= min(x.shape[0], FEW)
+    if by_class:
+        x, axis = np.ascontiguousarray(x.T), 0
     top = np.maximum.reduce(x, axis=axis, keepdims=True)
-    if all_finite(top):
+    finite = all_finite(top)
+    if finite:
         e = np.asarray(np.subtract(x, top))
         np.exp(e, out=e)
     else:  # masked rows and infinities: inf - inf would be NaN
         with np.errstate(invalid="ignore"):
             e = np.exp(x - np.where(np.isneginf(top), 0, top))
         e = np.where(np.isposinf(top), x == top, e)
-    return e, np.add.reduce(e, axis=axis, keepdims=True), top
+    total = np.add.reduce(e, axis=axis, keepdims=True)
+    return (e.T, total.T, top.T, finite) if by_class else (e, total, top, finite)
 
 
 def all_finite(array: Array) -> bool:
@@ -52,7 +54,7 @@ def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     >>> float(logsumexp(np.array([1000.0, 1000.0])))
     1000.6931471805599
     """
-    _, total, top = shifted_exp(x, axis)
+    _, total, top, _ = shifted_exp(x, axis)
     with np.errstate(divide="ignore"):  # log 0 is the -inf of a fully masked row
         out = np.log(total) + top
     return out if keepdims else np.squeeze(out, axis=axis)
@@ -78,7 +80,7 @@ def softmax(x: Array, axis: Axis = -1) -> Array:
     array([[0.5, 0.5],
            [1. , 0. ]])
     """
-    e, total, _ = shifted_exp(x, axis)
+    e, total, _, _ = shifted_exp(x, axis)
     return np.divide(e, np.where(total == 0, 1, total), out=e)
 
 
@@ -102,7 +104,7 @@ def log_softmax(x: Array, axis: Axis = -1) -> Array:
     >>> log_softmax(np.array([0.0, -1e4]))
     array([     0., -10000.])
     """
-    _, total, top = shifted_exp(x, axis)
+    _, total, top, _ = shifted_exp(x, axis)
     with np.errstate(divide="ignore", invalid="ignore"):
         out = (x - top) - np.log(total)
         infinite = np.where(np.equal(x, top) & (top > 0), -np.log(total), -np.inf)
