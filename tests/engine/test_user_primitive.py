@@ -440,6 +440,24 @@ def test_variadic_operation_tells_its_rule_the_position():
     assert tg.gradcheck(lambda a, b: total([a, b, a]), [np.ones(2), np.ones(2)], order=2)
 
 
+def test_variadic_rule_may_use_the_output():
+    @tg.primitive(variadic=True, method=False)
+    def soft_maximum(arrays):
+        total = np.exp(arrays[0])
+        for array in arrays[1:]:
+            total = total + np.exp(array)
+        return np.log(total)
+
+    @soft_maximum.vjp("arrays")
+    def soft_maximum_vjp_arrays(g, out, position, arrays):
+        return g * np.exp(arrays[position] - out)
+
+    x, y = leaf(0, 1), leaf(0, 1)
+    soft_maximum([x, y]).sum().backward()
+    np.testing.assert_allclose([x.grad, y.grad], np.full((2, 2), 0.5))
+    assert tg.gradcheck(lambda a, b: soft_maximum([a, b]), [np.ones(2), np.zeros(2)], order=2)
+
+
 def test_mistake_in_a_variadic_rule_names_the_operand():
     @tg.primitive(variadic=True, method=False)
     def total(arrays):

@@ -499,6 +499,37 @@ def test_live_infinite_slope_is_not_hidden():
         check(lambda x: x**0.5, [0.0], [0], [INF])
 
 
+@pytest.mark.parametrize(
+    ("f", "flat_at"),
+    [
+        (tg.square, 0.0),
+        (tg.cos, 0.0),
+        (tg.tanh, 1e3),
+        (tg.sigmoid, 1e3),
+        (tg.softplus, -1e3),
+        (tg.exp, -1e3),
+        (tg.abs, 0.0),
+        (tg.relu, -1.0),
+        (tg.elu, -1e3),
+        (lambda x: x**3, 0.0),
+        (lambda x: x**0, 2.0),
+        (lambda x: x * 0.0, 2.0),
+        (lambda x: x * x, 0.0),
+        (lambda x: x / np.inf, 2.0),
+        (lambda x: tg.clip(x, 0.0, 1.0), 2.0),
+        (lambda x: tg.maximum(x, 1.0), 0.0),
+    ],
+)
+@pytest.mark.parametrize("cotangent", [np.inf, -np.inf])
+def test_infinite_cotangent_of_a_flat_function_is_zero_too(f, flat_at, cotangent):
+    """As in a chain whose outer function is infinitely steep: sqrt(x * x) at 0."""
+    x = Tensor([flat_at, 0.5], requires_grad=True)
+    f(x).backward([cotangent, 0.0])
+    assert x.grad.tolist() == [0, 0]
+    recorded = tg.gradients(f(x), x, create_graph=True, cotangent=[cotangent, 0.0])
+    assert recorded.data.tolist() == [0, 0]
+
+
 # Positions --------------------------------------------------------------------------------------------------------
 
 
