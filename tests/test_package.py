@@ -389,4 +389,4 @@ def test_a_machine_path_is_noticed_and_an_address_is_not():
     for folder in ("home", "root", "work", "Users"):
         assert machine_paths(f'open("/{folder}/me/x.csv")')
     assert machine_paths("see /tmp/" + "dev/v/bin")
-    assert machine_paths("https://example.org/home/page and ../work/x") == []
+    assert machine_paths("https://example.org/home/page and ../root/x") == []

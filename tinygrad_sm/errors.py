@@ -154,7 +154,11 @@ def from_rule(error: Exception, op: Any, position: int, arrays: Sequence[Any], w
     """The error of ours for a derivative rule that failed, with the user's line that recorded the operation."""
     shapes = ", ".join(describe(value) for value in arrays)
     message = error.message if isinstance(error, TinygradError) else f"{type(error).__name__}: {error}"
-    return RuleError(f"{op.name}, derivative for {argument(op, position)}: g, inputs {shapes}: {message}", where=where)
+    what = f"{op.name}, derivative for {argument(op, position)}: g, inputs {shapes}: {message}"
+    remedy = (
+        "a rule returns a new array of its argument's shape: sum over what was broadcast, or declare elementwise=True"
+    )
+    return RuleError(what, remedy=remedy if "returned shape" in message else "", where=where)
 
 
 def warn(message: str) -> None:
