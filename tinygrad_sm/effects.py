@@ -1,6 +1,6 @@
 """What happens besides computing: arrays that are overwritten, and random draws.
 
-The tape keeps track of it, so as to refuse to go back over values that are no longer there, and only then.
+The tape keeps track of it, so as to refuse to go back over values that are no longer there.
 """
 
 from __future__ import annotations
@@ -57,8 +57,9 @@ def latest_overwrite() -> int:
 def first_overwritten(values: Iterable[tuple[str, Any]], names: Collection[str], since: int) -> str:
     """Which of the named arrays was overwritten after an event, itself or through a view; empty if none was."""
     for name, value in values:
-        if name in names and isinstance(value, np.ndarray) and _times.get(id(_owner(value)), 0) > since:
-            return f"{name} {value.shape}"
+        for part in value if isinstance(value, tuple) else (value,):
+            if name in names and isinstance(part, np.ndarray) and _times.get(id(_owner(part)), 0) > since:
+                return f"{name} {part.shape}"
     return ""
 
 

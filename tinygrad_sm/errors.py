@@ -144,10 +144,15 @@ def from_numpy(
         bound = signature.bind(*args, **kwargs).arguments
     except TypeError as mismatch:
         return UnsupportedError(f"{op}: {mismatch}", remedy=f"call it as {op}({', '.join(signature.parameters)})")
-    kinds = ((IndexError, BoundsError), (TypeError, DTypeError), (Exception, ShapeError))
+    kinds = ((IndexError, BoundsError), ((TypeError, OverflowError), DTypeError), (Exception, ShapeError))
     kind = next(ours for theirs, ours in kinds if isinstance(error, theirs))
     described = ", ".join(f"{name} {describe(value)}" for name, value in bound.items())
-    return kind(f"{op}: {described}: {str(error).removeprefix(f'{op}: ')}", remedy=hint if kind is ShapeError else "")
+    said = str(error).removeprefix(f"{op}: ")
+    if kind is BoundsError:
+        hint = hint or "count from 0 at the start, or from -1 at the end"
+    elif kind is DTypeError or "negative integer powers" in said:
+        hint = ""
+    return kind(f"{op}: {described}: {said}", remedy=hint)
 
 
 def from_rule(error: Exception, op: Any, position: int, arrays: Sequence[Any], where: Where | None) -> RuleError:

@@ -20,26 +20,26 @@ Where = tuple[CodeType, int]  # a code object and the byte offset of the instruc
 
 
 def caller() -> Where | None:
-    """The innermost running frame outside this package, or None where all frames are ours.
+    """The innermost running frame outside this package and NumPy, or None where there is none.
 
     A frame is never kept: it would keep every array in its local variables alive.
     """
     frame = sys._getframe(1)
-    while id(frame.f_globals) in _ours or _is_ours(frame.f_globals):
+    while id(frame.f_globals) in _inside or _is_inside(frame.f_globals):
         if frame.f_back is None:
             return None
         frame = frame.f_back
     return frame.f_code, frame.f_lasti
 
 
-_ours: set[int] = set()  # ids of the namespaces of this package's modules, which live as long as the process
+_inside: set[int] = set()  # ids of the namespaces of such modules, which live as long as the process
 
 
-def _is_ours(namespace: dict[str, Any]) -> bool:
+def _is_inside(namespace: dict[str, Any]) -> bool:
     module = namespace.get("__name__", "")
-    if (module == PACKAGE or module.startswith(PACKAGE + ".")) and module in sys.modules:
+    if module.partition(".")[0] in (PACKAGE, "numpy") and module in sys.modules:
         if sys.modules[module].__dict__ is namespace:
-            _ours.add(id(namespace))
+            _inside.add(id(namespace))
         return True
     return False
 
@@ -47,8 +47,6 @@ def _is_ours(namespace: dict[str, Any]) -> bool:
 class Location:
     """A place in the user's code: file, line, function and, where Python recorded columns, the expression.
 
-    >>> def f(x):
-    ...     return caller()
     >>> Location(compile("1 + 1", "lesson.py", "eval"), 0)
     <Location lesson.py:1>
     """

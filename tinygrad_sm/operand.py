@@ -135,6 +135,9 @@ class Operand(Methods):
         if func in NUMPY:
             return self.record(NUMPY[func], *translate(func, NUMPY[func].signature, args, kwargs))
         operands = [value for value in flat((*args, *kwargs.values())) if isinstance(value, Operand)]
+        filling = operands[1:] if func is np.full_like else []
+        if any(operand.requires_grad for operand in filling):
+            raise GradientError("np.full_like: the fill value carries a gradient", remedy=DETACH)
         if func in PLAIN or not ("out" in kwargs or any(operand.requires_grad for operand in operands)):
             return func(*plain(tuple(args)), **{key: plain(value) for key, value in kwargs.items()})
         raise unsupported(func, name, (op.name for op in NUMPY.values()))

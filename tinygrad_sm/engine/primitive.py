@@ -54,7 +54,7 @@ class Primitive:
         self.hint = self.hint or (BROADCASTING if self.elementwise else "")
 
     def vjp(self, argument: str) -> Callable[[Rule], Rule]:
-        """Register the decorated function as the rule for one argument: `rule(g, out, *arguments)` -> cotangent."""
+        """Register the decorated function as the rule for one argument: rule(g, out, *arguments) -> a new array."""
         if argument not in self.parameters:
             raise ArgumentError(f"{self.name}.vjp: no argument {argument!r} among {', '.join(self.parameters)}")
 
@@ -78,10 +78,11 @@ class Primitive:
         return self.rules[self.parameters[0 if self.variadic else position]]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        for operand in args[0] if self.variadic and args else args:
-            if isinstance(operand, Operand):
-                return operand.record(self, args, kwargs)
-        for operand in kwargs.values():
+        operands = args
+        if self.variadic and args:
+            operands = tuple(args[0])
+            args = (operands, *args[1:])
+        for operand in (*operands, *kwargs.values()):
             if isinstance(operand, Operand):
                 return operand.record(self, args, kwargs)
         out = self.run(args, kwargs)
@@ -93,21 +94,23 @@ class Primitive:
             return self.forward(*args, **kwargs)
         except TinygradError as error:
             raise error.inside(self.name) from error.__cause__
-        except (ValueError, TypeError, IndexError) as error:
+        except (ValueError, TypeError, IndexError, OverflowError) as error:
             raise from_numpy(error, self.name, self.signature, args, kwargs, self.hint) from error
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The same call with every Tensor positional, as the tape wants it, and the operands of a variadic op flat."""
-        if self.variadic:
-            return tuple(args[0]), dict(zip(self.parameters[1:], args[1:], strict=False)) | kwargs
-        if not any(isinstance(value, Operand) for value in kwargs.values()):
+        if not (self.variadic or any(isinstance(value, Operand) for value in kwargs.values())):
             return args, kwargs
-        arguments = self.signature.bind(*args, **kwargs)
-        arguments.apply_defaults()
-        values = [arguments.arguments[name] for name in self.parameters]
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise from_numpy(error, self.name, self.signature, args, kwargs, "") from error
+        bound.apply_defaults()
+        values, names = list(bound.arguments.values()), self.parameters
+        if self.variadic:
+            return tuple(values[0]), dict(zip(names[1:], values[1:], strict=True))
         count = 1 + max(i for i, value in enumerate(values) if isinstance(value, Operand))
-        later = self.parameters[count:]
-        return tuple(values[:count]), dict(zip(later, values[count:], strict=True))
+        return tuple(values[:count]), dict(zip(names[count:], values[count:], strict=True))
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else MethodType(self, instance)  # a function binds as a method, and so do we

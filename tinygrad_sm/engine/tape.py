@@ -1,6 +1,6 @@
 """The tape: one node per operation that ran, in the order in which they ran, and the sweep of cotangents back over it.
 
-Nodes refer to older nodes only, so a tape is freed with its last tensor. The rules are called in `Tensor.backward`.
+Nodes refer to older nodes only, so a tape is freed with its last tensor. `Tensor.backward` calls the rules.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class Sweep:
         square = np.vdot(values, values)
         if square != square:  # NaN somewhere: keep it from elements that do not depend on each other
             slope = op.rule(self.position)(np.ones(self.g.shape, self.g.dtype), *inputs, **self.node.kwargs)
-            contribution = np.where((self.g == 0) | (slope == 0), 0, contribution)
+            contribution = np.where(np.isnan(contribution) & ((self.g == 0) | (slope == 0)), 0, contribution)
         self.contribution = unbroadcast(contribution, shape)
 
     def _add(self, edge: Edge, primal: Any, contribution: Any) -> None:

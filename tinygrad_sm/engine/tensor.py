@@ -1,7 +1,4 @@
-"""Tensor: an array that remembers where it came from, and `backward`.
-
-Its operators and its answers to NumPy stand in `operand.py`; they all end in `record` here.
-"""
+"""Tensor: an array that remembers where it came from, and `backward`; its operators stand in `operand.py`."""
 
 from __future__ import annotations
 
@@ -68,12 +65,10 @@ def from_edge(value: Any, edge: Edge | None) -> Tensor:
     """A tensor around the array that came by an edge, or around a constant, past the checks of the constructor."""
     tensor = Tensor.__new__(Tensor)
     tensor._data = data = np.asarray(value)
-    if data.dtype.kind != "f":
-        edge = None  # a cast to integers carries no gradient
-        if data.dtype.kind not in "biu":
-            raise DTypeError(f"tensors hold real numbers, not {data.dtype}")
-    tensor._edge = edge
-    tensor.grad = tensor.name = tensor._stepped = None
+    if data.dtype.kind not in "fbiu":
+        raise DTypeError(f"tensors hold real numbers, not {data.dtype}")
+    tensor._edge = edge if data.dtype.kind == "f" else None  # a cast to integers carries no gradient
+    tensor.grad = tensor.name = tensor.used_grad = None
     return tensor
 
 
@@ -90,11 +85,11 @@ class Tensor(Operand):
     array([2., 4.])
     """
 
-    __slots__ = ("__weakref__", "_data", "_edge", "_stepped", "grad", "name")
+    __slots__ = ("__weakref__", "_data", "_edge", "grad", "name", "used_grad")
 
     _data: npt.NDArray[Any]
     _edge: Edge | None  # the node that made it and which of its outputs it is; None for a constant
-    _stepped: npt.NDArray[Any] | None  # the gradient that an optimiser used last
+    used_grad: npt.NDArray[Any] | None  # the gradient that an optimiser used last
     grad: npt.NDArray[Any] | None
     name: str | None
 
@@ -102,12 +97,12 @@ class Tensor(Operand):
         if any(isinstance(value, Tensor) and value.requires_grad for value in flat([data])):
             raise GradientError("Tensor(t) would lose the gradient that t carries", remedy=DETACH)
         try:
-            self._data = (np.array if requires_grad else np.asarray)(plain(data), dtype=dtype)
+            self._data = np.asarray(plain(data), dtype=dtype)
         except (ValueError, TypeError) as error:
             raise ShapeError(f"Tensor: {error}", remedy="give it numbers in rows of equal length") from error
         if self._data.dtype.kind not in "biuf":
             raise DTypeError(f"Tensor holds real numbers, not {self._data.dtype}")
-        self._edge, self._stepped, self.grad, self.name = None, None, None, name
+        self._edge, self.used_grad, self.grad, self.name = None, None, None, name
         self.requires_grad = requires_grad
 
     @property
@@ -140,6 +135,7 @@ class Tensor(Operand):
             remedy = "write 1.0 for 1, or pass dtype=float"
             raise DTypeError(f"Tensor: {self.dtype} cannot require a gradient, floating types can", remedy=remedy)
         if value and not self._edge:
+            self._data = self._data.copy()  # a leaf is updated in place, and its values are nobody else's
             node = Node(None, (), {}, (), self._data, outputs=(weakref.ref(self),))
             self._edge = (node, 0)
         elif not value:
@@ -158,8 +154,8 @@ class Tensor(Operand):
 
     def update(self, op: str, other: Any) -> Any:
         """An augmented assignment: in place on constants and, under no_grad, on leaves; else a new tensor."""
-        joins = not self.requires_grad and isinstance(other, Tensor) and other.requires_grad and RECORDING.get()
-        if joins or not self.is_leaf:
+        tracked = RECORDING.get() and any(isinstance(part, Tensor) and part.requires_grad for part in flat([other]))
+        if (tracked and not self.requires_grad) or not self.is_leaf:
             return self.apply(op, (self, other), {})
         self[...] = PRIMITIVES[op].run((self._data, plain(other)), {})
         return self
@@ -196,8 +192,7 @@ class Tensor(Operand):
         if cotangent is None and self.size != 1:
             remedy = "reduce it with .mean() or .sum(), or pass a cotangent of its shape"
             raise GradientError(f"backward: starts from a scalar, not from shape {self.shape}", remedy=remedy)
-        seed = np.ones(self.shape) if cotangent is None else Tensor(plain(cotangent)).data
-        seed = seed.astype(self.dtype)
+        seed = (np.ones(self.shape) if cotangent is None else Tensor(plain(cotangent)).data).astype(self.dtype)
         if seed.shape != self.shape:
             raise ShapeError(f"backward: cotangent {seed.shape} for a tensor of shape {self.shape}")
         return self._edge, seed
@@ -205,8 +200,8 @@ class Tensor(Operand):
     def _accumulate(self, g: npt.NDArray[Any]) -> None:
         """Add to `grad`, out of place, so that nobody who holds the old array sees it change."""
         total = g if self.grad is None else np.asarray(self.grad + g)
-        used = self.grad is not None and self._stepped is self.grad and self.grad.any()
-        self.grad, self._stepped = total, total if used else None
+        used = self.grad is not None and self.used_grad is self.grad and self.grad.any()
+        self.grad, self.used_grad = total, total if used else None
 
     def __setitem__(self, index: Any, value: Any) -> None:
         """Overwrite elements, where that falsifies no tape."""
@@ -236,5 +231,5 @@ for _name in ("shape", "ndim", "size", "dtype"):  # getters that run in C; metho
 def _rebuild(kind: type[Tensor], data: Any, requires_grad: bool, name: str | None, grad: Any) -> Tensor:
     """The tensor that a pickle or a deep copy describes."""
     tensor = kind(data, requires_grad=requires_grad, name=name)
-    tensor.grad = grad
+    tensor.grad = None if grad is None else np.array(grad)
     return tensor

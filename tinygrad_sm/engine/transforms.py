@@ -68,7 +68,7 @@ def value_and_grad(f: Callable[..., Any], argnum: int | Sequence[int] = 0) -> Ca
                 raise DTypeError(f"grad: the function returned {type(output).__name__}, not a Tensor")
             own = [x._edge for x in inputs.values()]
             nested = recording and any(node.op is None and (node, 0) not in own for node in output.tape())
-            slopes = [x.detach() * 0 for x in inputs.values()]
+            slopes: list[Any] = [Tensor(np.zeros(x.shape, x.dtype)) for x in inputs.values()]
             if output.requires_grad:
                 slopes = gradients(output, inputs.values(), create_graph=nested)
         finally:

@@ -59,6 +59,7 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, *, generator: np.rand
     """
     if not 0 <= p < 1:
         raise ArgumentError(f"dropout: p={p}", remedy="pass a probability from 0 up to, but not including, 1")
+    p = float(p)  # a NumPy scalar would promote float32
     if not training or p == 0:
         return x
     draw = partial(_keep, generator_or_default(generator), np.shape(x), p)

@@ -66,7 +66,7 @@ def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
     >>> leaky_relu(np.array([-1.0, 2.0]), 0.1)
     array([-0.1,  2. ])
     """
-    return np.where(np.greater(x, 0), x, np.multiply(x, negative_slope))
+    return np.where(np.greater(x, 0), x, np.multiply(x, float(negative_slope)))
 
 
 @leaky_relu.vjp("x")

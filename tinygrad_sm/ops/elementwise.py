@@ -174,7 +174,7 @@ def power_vjp_x(g: Array, out: Array, x: Array, y: Array) -> Array:
 @power.vjp("y")
 def power_vjp_y(g: Array, out: Array, x: Array, y: Array) -> Array:
     log_x = np.log(np.where(np.equal(x, 0), 1, x))
-    return g * out * log_x
+    return g * np.where(np.equal(x, 0), 0, out * log_x)
 
 
 @primitive(

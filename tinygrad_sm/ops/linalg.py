@@ -97,7 +97,7 @@ def linear_vjp_x(g: Array, out: Array, x: Array, weight: Array, bias: Array | No
 
 @linear.vjp("weight")
 def linear_vjp_weight(g: Array, out: Array, x: Array, weight: Array, bias: Array | None = None) -> Array:
-    rows = x.reshape(-1, weight.shape[0])
+    rows = np.reshape(x, (-1, weight.shape[0]))
     return rows.T @ g.reshape(-1, weight.shape[1])
 
 

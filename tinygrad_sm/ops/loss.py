@@ -22,6 +22,8 @@ from tinygrad_sm.ops.softmax_family import log_softmax, shifted_exp, softmax
 
 def class_axis(ndim: int) -> int:
     """The axis along which the classes of logits stand."""
+    if ndim == 0:
+        raise ShapeError("logits of shape () have no axis of classes", remedy="give them shape (N, C) or (C,)")
     return 1 if ndim > 1 else 0
 
 
@@ -96,7 +98,7 @@ def wanted(
         q = np.multiply(1 - label_smoothing, target) + label_smoothing / classes
         return per_class * q, logits.size / classes
     labels = checked_labels(logits.shape, target, ignore_index)
-    counts = np.expand_dims(labels != ignore_index, axis)
+    counts = np.expand_dims(labels != ignore_index, axis).astype(logits.dtype)
     one_hot = np.expand_dims(labels, axis) == np.arange(classes).reshape(along)
     picked = per_class * one_hot.astype(logits.dtype) * counts
     q = (1 - label_smoothing) * picked + (label_smoothing / classes) * per_class * counts
@@ -276,6 +278,14 @@ def nll_loss_vjp_log_probs(
     return -spread(g, reduction, count, class_axis(log_probs.ndim)) * q
 
 
+def check_factors(shape: tuple[int, ...], **factors: Any) -> None:
+    """Refuse factors that would broadcast the losses to another shape."""
+    for name, factor in factors.items():
+        if factor is not None and np.broadcast_shapes(np.shape(factor), shape) != shape:
+            remedy = "give it the shape of the logits, or of their last axes"
+            raise ShapeError(f"{name} {np.shape(factor)} does not broadcast to logits {shape}", remedy=remedy)
+
+
 def same_shape(prediction: Array, target: Array) -> None:
     """Refuse shapes that would broadcast, such as (N,) against (N, 1)."""
     if np.shape(prediction) != np.shape(target):
@@ -351,6 +361,7 @@ def binary_cross_entropy_with_logits(
     1000.0
     """
     same_shape(logits, target)
+    check_factors(np.shape(logits), weight=weight, pos_weight=pos_weight)
     x = np.asarray(logits)
     t = as_type_of(x, target)
     positive = 1.0 if pos_weight is None else as_type_of(x, pos_weight)
@@ -369,7 +380,7 @@ def binary_cross_entropy_with_logits_vjp_logits(
     reduction: str = "mean",
 ) -> Array:
     share = g / logits.size if reduction == "mean" else g
-    positive = 1.0 if pos_weight is None else pos_weight
+    positive = 1.0 if pos_weight is None else np.asarray(pos_weight)
     slope = (1 + np.multiply(positive - 1, target)) * sigmoid(logits) - np.multiply(positive, target)
     return share * slope if weight is None else share * slope * weight
 
@@ -385,7 +396,7 @@ def binary_cross_entropy_with_logits_vjp_target(
     reduction: str = "mean",
 ) -> Array:
     share = g / logits.size if reduction == "mean" else g
-    positive = 1.0 if pos_weight is None else pos_weight
+    positive = 1.0 if pos_weight is None else np.asarray(pos_weight)
     slope = (positive - 1) * softplus(-logits) - logits
     return share * slope if weight is None else share * slope * weight
 
@@ -399,6 +410,6 @@ def binary_cross_entropy_with_logits_textbook(
     reduction: str = "mean",
 ) -> Array:
     p = 1 / (1 + np.exp(-logits))
-    positive = 1.0 if pos_weight is None else pos_weight
+    positive = 1.0 if pos_weight is None else np.asarray(pos_weight)
     losses = -positive * target * np.log(p) - (1 - target) * np.log(1 - p)
     return reduce(losses if weight is None else losses * weight, reduction, logits.size)

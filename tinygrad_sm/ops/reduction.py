@@ -137,6 +137,8 @@ def std(x: Array, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> A
     >>> float(std(np.array([1.0, 3.0])))
     1.0
     """
+    x = np.asarray(x)
+    x = x if x.dtype.kind == "f" else x.astype(float)  # small integers would wrap around
     shifted = x - np.max(x, axis=axis, keepdims=True)  # a constant input must give 0, not the rounding of its mean
     return np.std(shifted, axis=axis, ddof=ddof, keepdims=keepdims)
 

@@ -20,7 +20,9 @@ Shape = int | tuple[int, ...]
 
 
 @primitive(
-    numpy=[np.reshape], samples=[Sample(normal(2, 3), (3, 2)), Sample(normal(2, 3), -1), Sample(normal(), (1, 1))]
+    hint="the lengths must multiply to the size of x",
+    numpy=[np.reshape],
+    samples=[Sample(normal(2, 3), (3, 2)), Sample(normal(2, 3), -1), Sample(normal(), (1, 1))],
 )
 def reshape(x: Array, shape: Shape) -> Array:
     """The same values in another shape, in C order; one length may be -1.
@@ -241,6 +243,7 @@ def _selects_once(index: Any) -> bool:
 
 
 @primitive(
+    hint="indices has as many axes as x, and its lengths but along the axis",
     numpy=[np.take_along_axis],
     samples=[
         Sample(distinct(2, 3), np.array([[0, 0], [2, 1]]), axis=1),

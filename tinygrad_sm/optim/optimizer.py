@@ -62,7 +62,7 @@ class Optimizer:
                 raise ShapeError(
                     f"{self}: grad of a parameter {p.shape} is a {type(g).__name__} {describe(g)}", remedy=remedy
                 )
-            used |= p._stepped is g
+            used |= p.used_grad is g
         if used:
             self._warn_once(
                 "step() uses gradients that a step has used already, and backward() adds to them: "
@@ -72,7 +72,7 @@ class Optimizer:
             self._warn_once("step() found no gradients: call loss.backward() before it")
         for p, g, state in trained:
             self.update(p.data, g, state)
-            p._stepped = g
+            p.used_grad = g
         note_overwrite(*[p.data for p, _, _ in trained])
 
     def _warn_once(self, message: str) -> None:
