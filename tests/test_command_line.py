@@ -471,7 +471,7 @@ def test_model_files_that_are_damaged_or_foreign(run, flowers):
 def test_models_and_data_that_do_not_fit_each_other(run, flowers, houses):
     run("train", "--data", flowers, "--epochs", 1, "--output", "here")
     assert_one_line(run("predict", "here/model.npz", houses), "houses.csv", "'height'")
-    assert_one_line(run("evaluate", "here/model.npz", "--data", houses), "'height'")
+    assert_one_line(run("evaluate", "here/model.npz", "--data", houses), "'name'", "'floors'")
     assert_one_line(run("evaluate", "here/model.npz", "--data", "digits"), "takes 2 features, digits has 64")
     assert_one_line(run("evaluate", "here/model.npz"), "flowers.csv", "--data")
     assert_one_line(run("predict", "here/model.npz", flowers, "--output", "."), "is a folder")

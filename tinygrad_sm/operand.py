@@ -19,6 +19,17 @@ from tinygrad_sm.numpy_calls import NUMPY, PLAIN, flat, translate, unsupported
 
 DETACH = "write t.data for its values, or t.detach() for a tensor without the gradient"
 
+# What readers of PyTorch's tutorials write first, and what it is called here.
+ELSEWHERE = {
+    "view": "reshape",
+    "permute": "transpose",
+    "unsqueeze": "expand_dims(axis)",
+    "float": "astype(np.float32)",
+    "long": "astype(int)",
+    "zero_grad": "t.grad = None",
+    "requires_grad_": "t.requires_grad = True",
+}
+
 
 def _operator(name: str, swapped: bool = False) -> Callable[..., Any]:
     """A Python operator as a call of the operation of that name."""
@@ -47,6 +58,10 @@ class Operand(Methods):
     requires_grad: Any
 
     record: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]  # what a primitive hands its call over to
+
+    def __getattr__(self, name: str) -> Any:
+        advice = f"; write {ELSEWHERE[name]}" if name in ELSEWHERE else ""
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{advice}")
 
     def apply(self, op: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Carry out the operation of that name, of which this is an operand."""

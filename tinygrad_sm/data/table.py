@@ -23,7 +23,7 @@ from tinygrad_sm.errors import ArgumentError, DTypeError, FileError
 FEW = 20  # distinct whole numbers that still look like classes, rather than like a count or an amount
 LARGEST = float(np.finfo(np.float32).max)
 MISSING = {"", "?", "na", "n/a", "nan", "null"}
-NUMBERS_ONLY = "correct it; text in a feature must be turned into numbers first, or left out with features=[...]"
+NUMBERS_ONLY = "correct it; turn text in a feature into numbers, or remove the column (features=[...] in load_csv)"
 
 Record = tuple[int, list[str]]  # the line on which a row begins, counted from 1, and its cells
 
@@ -80,6 +80,12 @@ def load_columns(path: str | os.PathLike[str], names: Sequence[str]) -> NDArray[
     records = _records(file)
     header = _header(file, records)
     return _read(file, header, records, _indices(file, header, names)).inputs
+
+
+def last_column(path: str | os.PathLike[str]) -> str:
+    """The name of the last column of a CSV file: the target where nothing is said."""
+    file = as_path("last_column", path)
+    return _header(file, _records(file))[-1]
 
 
 class _Table(NamedTuple):
@@ -197,7 +203,7 @@ def _targets(
     for line, cell, number in zip(table.lines, table.targets, numbers, strict=True):
         if cell.lower() in MISSING or (number is None and not classification):
             raise _bad_cell(
-                path, line, column, cell, "correct it, or pass classification=True where cells name classes"
+                path, line, column, cell, "correct it, or name every class by a word (classification=True in load_csv)"
             )
     if not classification:
         return np.array(numbers, dtype=np.float64), ()

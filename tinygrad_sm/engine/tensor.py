@@ -68,7 +68,7 @@ def from_edge(value: Any, edge: Edge | None) -> Tensor:
     if data.dtype.kind not in "fbiu":
         raise DTypeError(f"tensors hold real numbers, not {data.dtype}")
     tensor._edge = edge if data.dtype.kind == "f" else None  # a cast to integers carries no gradient
-    tensor.grad = tensor.name = tensor.used_grad = None
+    tensor.grad = tensor.name = tensor._used_grad = None
     return tensor
 
 
@@ -85,11 +85,11 @@ class Tensor(Operand):
     array([2., 4.])
     """
 
-    __slots__ = ("__weakref__", "_data", "_edge", "grad", "name", "used_grad")
+    __slots__ = ("__weakref__", "_data", "_edge", "_used_grad", "grad", "name")
 
     _data: npt.NDArray[Any]
     _edge: Edge | None  # the node that made it and which of its outputs it is; None for a constant
-    used_grad: npt.NDArray[Any] | None  # the gradient that an optimiser used last
+    _used_grad: npt.NDArray[Any] | None  # the gradient that an optimiser used last
     grad: npt.NDArray[Any] | None
     name: str | None
 
@@ -102,7 +102,7 @@ class Tensor(Operand):
             raise ShapeError(f"Tensor: {error}", remedy="give it numbers in rows of equal length") from error
         if self._data.dtype.kind not in "biuf":
             raise DTypeError(f"Tensor holds real numbers, not {self._data.dtype}")
-        self._edge, self.used_grad, self.grad, self.name = None, None, None, name
+        self._edge, self._used_grad, self.grad, self.name = None, None, None, name
         self.requires_grad = requires_grad
 
     @property
@@ -200,8 +200,8 @@ class Tensor(Operand):
     def _accumulate(self, g: npt.NDArray[Any]) -> None:
         """Add to `grad`, out of place, so that nobody who holds the old array sees it change."""
         total = g if self.grad is None else np.asarray(self.grad + g)
-        used = self.grad is not None and self.used_grad is self.grad and self.grad.any()
-        self.grad, self.used_grad = total, total if used else None
+        used = self.grad is not None and self._used_grad is self.grad and self.grad.any()
+        self.grad, self._used_grad = total, total if used else None
 
     def __setitem__(self, index: Any, value: Any) -> None:
         """Overwrite elements, where that falsifies no tape."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from tinygrad_sm.nn import functional, init
 from tinygrad_sm.nn.layers import (
     ELU,
@@ -39,3 +41,16 @@ __all__ = [
     "functional",
     "init",
 ]
+
+_FUNCTIONS = {
+    "CrossEntropyLoss": "cross_entropy",
+    "MSELoss": "mse_loss",
+    "NLLLoss": "nll_loss",
+    "BCEWithLogitsLoss": "binary_cross_entropy_with_logits",
+}
+
+
+def __getattr__(name: str) -> NoReturn:
+    """Say what a loss of PyTorch's is called here."""
+    advice = f"; losses are functions: nn.functional.{_FUNCTIONS[name]}" if name in _FUNCTIONS else ""
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{advice}")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from tinygrad_sm.display import describe
 from tinygrad_sm.effects import note_overwrite
 from tinygrad_sm.engine.tensor import Tensor
-from tinygrad_sm.errors import ArgumentError, GradientError, ShapeError, StateError, warn
+from tinygrad_sm.errors import ArgumentError, DTypeError, GradientError, ShapeError, StateError, warn
 from tinygrad_sm.state import fitted
 
 Array = npt.NDArray[Any]
@@ -26,6 +26,9 @@ class Optimizer:
 
     def __init__(self, params: Iterable[Tensor], lr: float) -> None:
         self.lr = lr
+        if not isinstance(params, Iterable):
+            remedy = "pass model.parameters(), or a list of tensors"
+            raise DTypeError(f"{type(self).__name__}: the parameters are {type(params).__name__}", remedy=remedy)
         self.params = [params] if isinstance(params, Tensor) else list(params)
         if not self.params:
             raise ArgumentError(f"{self} was given no parameters", remedy="pass model.parameters()")
@@ -62,7 +65,7 @@ class Optimizer:
                 raise ShapeError(
                     f"{self}: grad of a parameter {p.shape} is a {type(g).__name__} {describe(g)}", remedy=remedy
                 )
-            used |= p.used_grad is g
+            used |= p._used_grad is g
         if used:
             self._warn_once(
                 "step() uses gradients that a step has used already, and backward() adds to them: "
@@ -72,7 +75,7 @@ class Optimizer:
             self._warn_once("step() found no gradients: call loss.backward() before it")
         for p, g, state in trained:
             self.update(p.data, g, state)
-            p.used_grad = g
+            p._used_grad = g
         note_overwrite(*[p.data for p, _, _ in trained])
 
     def _warn_once(self, message: str) -> None:

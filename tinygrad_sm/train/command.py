@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_sm.data import load_columns
+from tinygrad_sm.data.table import last_column
 from tinygrad_sm.errors import ArgumentError, FileError, MissingExtraError
 from tinygrad_sm.nn import MLP, Module
 from tinygrad_sm.nn import functional as F
@@ -98,6 +99,13 @@ def evaluate(model: str, *, data: str | None, target: str | None) -> int:
         raise ArgumentError(
             f"{model} takes {len(saved.columns)} features, {source.name} has {features}", remedy="pass other data"
         )
+    if source.examples.is_classification != bool(saved.class_names):
+        kinds = ("numbers", "classes")
+        raise ArgumentError(
+            f"{model} was saved to predict {kinds[bool(saved.class_names)]}, and the targets of {source.name} are "
+            f"{kinds[source.examples.is_classification]}",
+            remedy="pass other data, or give save_model the class_names",
+        )
     name, examples = "test", source.test
     if examples is None:
         name, examples = "overall", source.examples
@@ -152,6 +160,8 @@ def settle(given: Mapping[str, Any], checkpoint: Path | None) -> dict[str, Any]:
                 )
         return stored | given
     settings = DEFAULTS | given
+    if settings["target"] is None and Path(settings["data"]).is_file():  # said once, for every later use of the model
+        settings["target"] = last_column(settings["data"])
     usual = USUAL[settings["optimizer"]]
     if settings["momentum"] is not None and usual["momentum"] is None:
         raise ArgumentError(f"--momentum is not an option of {settings['optimizer']}", remedy="pass --optimizer sgd")

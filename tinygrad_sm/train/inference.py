@@ -37,7 +37,7 @@ class Tally:
         """Count one batch: the mean loss over it, what the network said, and the targets."""
         self.count += targets.size
         self.loss += loss * targets.size
-        if targets.dtype.kind in "iu" and output.ndim > targets.ndim:
+        if targets.dtype.kind in "iu" and output.ndim > targets.ndim and output.shape[1] > 1:
             self.right = (self.right or 0) + int(np.count_nonzero(output.argmax(axis=1) == targets))
 
     def means(self, prefix: str = "") -> dict[str, float]:

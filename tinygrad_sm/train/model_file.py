@@ -114,7 +114,9 @@ def save_model(
 ) -> None:
     """Write an MLP and what belongs to it to an `.npz` file, in the place of an old one.
 
-    Args: see `SavedModel`. Raises ArgumentError for a model that is not an MLP, FileError where it cannot be written.
+    Args: see `SavedModel`. inputs says how raw features are scaled, such as Scaling.divisor(16) for a model trained on
+    `load_digits()`, because those who use the file hand over raw pixels. Raises ArgumentError for a model that is not
+    an MLP, FileError where it cannot be written.
 
     >>> save_model("model.npz", MLP([4, 8, 3]), class_names=("setosa", "versicolor", "virginica"))
     >>> saved = load_model("model.npz")

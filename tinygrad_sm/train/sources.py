@@ -75,7 +75,13 @@ def divide(source: Source, settings: Mapping[str, Any]) -> Parts:
     training, test = source.split(settings["seed"])
     validation = None
     if settings["validation"]:
-        training, validation = training.split(settings["validation"], rng=settings["seed"])
+        try:
+            training, validation = training.split(settings["validation"], rng=settings["seed"])
+        except ArgumentError as error:
+            raise ArgumentError(
+                f"{source.name}: with the test part set aside, {error.message.removeprefix('split: ')}",
+                remedy="pass --validation 0, or gather more examples",
+            ) from None
     inputs = source.scaling or Scaling.measured(training.inputs)
     targets = None if training.is_classification else Scaling.measured(training.targets)
     if training.is_classification and len(training.class_names) < 2:

@@ -20,7 +20,7 @@ from tinygrad_sm.errors import ArgumentError, DTypeError
 from tinygrad_sm.nn import Module
 from tinygrad_sm.nn import functional as F
 from tinygrad_sm.optim import Optimizer
-from tinygrad_sm.randomness import default_generator
+from tinygrad_sm.randomness import default_generator, generator_or_default
 from tinygrad_sm.train.checkpoint import Checkpoint, Keeper, load_checkpoint
 from tinygrad_sm.train.files import Arrays, PathLike
 from tinygrad_sm.train.history import History
@@ -58,11 +58,15 @@ class Trainer:
         notes: Mapping[str, Any] | None = None,
         progress: bool = True,
     ) -> None:
+        if not callable(loss) or not isinstance(optimizer, Optimizer):
+            wrong = f"loss={loss!r}" if not callable(loss) else f"optimizer={optimizer!r}"
+            remedy = "pass F.cross_entropy, and optim.SGD(model.parameters(), lr=0.1), say"
+            raise DTypeError(f"Trainer: {wrong}", remedy=remedy)
         self.model = model
         self.optimizer = optimizer
         self.loss = loss
         self.batch_size = _count("batch_size", batch_size)
-        self.generator = default_generator() if generator is None else generator
+        self.generator = generator_or_default(generator)
         self.patience = None if patience is None else _count("patience", patience)
         self.checkpoint = checkpoint
         self.notes = dict(notes or {})
@@ -70,14 +74,15 @@ class Trainer:
         self.history = History()
         self._run: dict[str, Any] = {}  # what has to be the same when the run is resumed
         self.best: Arrays = {}  # the weights after the epoch with the lowest validation loss
-        self.classifies = True  # whether `predict` gives classes; decided by the targets of the last fit
+        self.classifies = loss is not F.mse_loss  # whether `predict` gives classes; the targets of a fit decide
 
     def fit(self, train: Examples, validation: Examples | None = None, *, epochs: int, resume: bool = False) -> History:
-        """Train until there are `epochs` epochs in all, or validation stops improving; leaves the model in eval mode.
+        """Train for `epochs` epochs, or until validation stops improving; leaves the model in eval mode.
 
-        Args: train, validation: a Dataset or a pair (inputs, targets); resume: go on from the checkpoint, to the very
-        weights of a run that was never interrupted. Returns the history. Raises ArgumentError if the loss becomes
-        infinite or NaN, FileError or StateError for a checkpoint that is not of this run. Ctrl-C leaves a checkpoint.
+        Args: train, validation: a Dataset or a pair (inputs, targets); resume: go on from the checkpoint until there
+        are `epochs` epochs in all, to the very weights of a run that was never interrupted. Returns the history. Raises
+        ArgumentError if the loss becomes infinite or NaN, FileError or StateError for a checkpoint that is not of this
+        run. Ctrl-C leaves a checkpoint.
         """
         _count("epochs", epochs)
         inputs, targets = as_arrays("fit", train)
@@ -140,7 +145,7 @@ class Trainer:
         """Begin with an empty history, or with the state in the checkpoint."""
         if self.patience is not None and checked is None:
             raise ArgumentError("fit: patience watches the validation loss", remedy="pass a validation set as well")
-        self.classifies = training[1].dtype.kind in "biu"
+        self.classifies = training[1].dtype.kind in "biu" and training[1].ndim == 1
         self.history, self.best = History(), {}
         if self.checkpoint is None:
             if resume:
