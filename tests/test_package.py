@@ -387,4 +387,4 @@ def test_no_file_names_a_path_of_somebodys_machine():
 def test_a_machine_path_is_noticed_and_an_address_is_not():
     for folder in ("home", "root", "work", "Users"):
         assert machine_paths(f'open("/{folder}/me/x.csv")')
-    assert machine_paths("https://example.org/home/page and ../root/x") == []
+    assert machine_paths("https://example.org/home/page and ../Users/x") == []

@@ -17,7 +17,7 @@
     `-- MissingExtraError (ImportError)   an optional dependency that is not installed
 
 Each one also derives from the built-in exception that Python programmers would expect, says which operation
-failed, where in the user's code, and what to do about it. Stands above everything else in the package.
+failed, where in the user's code, and what to do about it.
 """
 
 from __future__ import annotations
@@ -56,16 +56,14 @@ class TinygradError(Exception):
         return self
 
     def __str__(self) -> str:
-        lines = [self.message]
-        if self.location or self._place:
-            lines.append(self.location.show() if self.location else self._place)
-        if self.remedy:
-            lines.append(f"  -> {self.remedy}")
-        return "\n".join(lines)
+        remedy = f"  -> {self.remedy}" if self.remedy else ""
+        return "\n".join(filter(None, (self.message, self._shown_place(), remedy)))
+
+    def _shown_place(self) -> str:
+        return self.location.show() if self.location else self._place
 
     def __reduce__(self) -> tuple[Any, ...]:
-        place = self.location.show() if self.location else self._place
-        return _rebuild, (type(self), self.message, self.remedy, place)
+        return _rebuild, (type(self), self.message, self.remedy, self._shown_place())
 
 
 def _rebuild(kind: type[TinygradError], message: str, remedy: str, place: str) -> TinygradError:
@@ -150,8 +148,12 @@ def from_numpy(
     said = str(error).removeprefix(f"{op}: ")
     if kind is BoundsError:
         hint = hint or "count from 0 at the start, or from -1 at the end"
-    elif kind is DTypeError or "negative integer powers" in said:
+    elif kind is DTypeError:
         hint = ""
+    elif "broadcast" in said:
+        hint = (
+            hint or "axes are matched from the last one and must be equal or 1; insert one with x[:, None] or reshape"
+        )
     return kind(f"{op}: {described}: {said}", remedy=hint)
 
 

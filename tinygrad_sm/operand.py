@@ -1,7 +1,7 @@
 """How something array-like speaks Python and NumPy: operators, conversions and NumPy's protocols.
 
-All of it comes down to one method, `apply`, that a subclass writes: `a + b` is `a.apply("add", (a, b), {})`. What that
-does is no concern of this module; read `engine/tensor.py` for it.
+All of it comes down to `apply`, which a subclass writes, and to `record`, its like for an operation at hand: `a + b` is
+`a.apply("add", (a, b), {})`. What these do is no concern of this module; read `engine/tensor.py` for it.
 """
 
 from __future__ import annotations
@@ -149,13 +149,16 @@ class Operand(Methods):
         """Answer a NumPy function: record it, or run it on the values where no gradient could get lost."""
         if func in NUMPY:
             return self.record(NUMPY[func], *translate(func, NUMPY[func].signature, args, kwargs))
-        operands = [value for value in flat((*args, *kwargs.values())) if isinstance(value, Operand)]
-        filling = operands[1:] if func is np.full_like else []
-        if any(operand.requires_grad for operand in filling):
+        if func is np.full_like and carries_gradient(args[1:], *kwargs.values()):
             raise GradientError("np.full_like: the fill value carries a gradient", remedy=DETACH)
-        if func in PLAIN or not ("out" in kwargs or any(operand.requires_grad for operand in operands)):
+        if func in PLAIN or not ("out" in kwargs or carries_gradient(args, *kwargs.values())):
             return func(*plain(tuple(args)), **{key: plain(value) for key, value in kwargs.items()})
         raise unsupported(func, name, (op.name for op in NUMPY.values()))
+
+
+def carries_gradient(*values: Any) -> bool:
+    """Whether an operand among the values, in lists and tuples too, carries a gradient."""
+    return any(isinstance(value, Operand) and value.requires_grad for value in flat(values))
 
 
 def plain(value: Any) -> Any:

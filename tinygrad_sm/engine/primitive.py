@@ -23,8 +23,6 @@ Rule: TypeAlias = Callable[..., Any]
 
 PRIMITIVES: dict[str, Primitive] = {}  # the registry: every operation by name
 
-BROADCASTING = "axes are matched from the last one and must be equal or 1; insert one with x[:, None] or reshape"
-
 
 @dataclass(eq=False, repr=False)
 class Primitive:
@@ -51,7 +49,6 @@ class Primitive:
         self.name = self.forward.__name__
         self.signature = inspect.signature(self.forward)
         self.parameters = tuple(self.signature.parameters)
-        self.hint = self.hint or (BROADCASTING if self.elementwise else "")
 
     def vjp(self, argument: str) -> Callable[[Rule], Rule]:
         """Register the decorated function as the rule for one argument: rule(g, out, *arguments) -> a new array."""

@@ -16,8 +16,7 @@ from tinygrad_sm.engine.primitive import PRIMITIVES, Primitive
 from tinygrad_sm.engine.tape import RECORDING, RUNNING, Edge, Node, Sweep, Tape, reachable
 from tinygrad_sm.errors import DTypeError, GradientError, InPlaceError, ShapeError, warn
 from tinygrad_sm.location import caller
-from tinygrad_sm.numpy_calls import flat
-from tinygrad_sm.operand import DETACH, Operand, plain
+from tinygrad_sm.operand import DETACH, Operand, carries_gradient, plain
 
 
 def record(op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any], effects: tuple[Effect, ...] = ()) -> Any:
@@ -94,7 +93,7 @@ class Tensor(Operand):
     name: str | None
 
     def __init__(self, data: Any, *, requires_grad: bool = False, dtype: Any = None, name: str | None = None) -> None:
-        if any(isinstance(value, Tensor) and value.requires_grad for value in flat([data])):
+        if carries_gradient(data):
             raise GradientError("Tensor(t) would lose the gradient that t carries", remedy=DETACH)
         try:
             self._data = np.asarray(plain(data), dtype=dtype)
@@ -154,8 +153,7 @@ class Tensor(Operand):
 
     def update(self, op: str, other: Any) -> Any:
         """An augmented assignment: in place on constants and, under no_grad, on leaves; else a new tensor."""
-        tracked = RECORDING.get() and any(isinstance(part, Tensor) and part.requires_grad for part in flat([other]))
-        if (tracked and not self.requires_grad) or not self.is_leaf:
+        if not self.is_leaf or (RECORDING.get() and not self.requires_grad and carries_gradient(other)):
             return self.apply(op, (self, other), {})
         self[...] = PRIMITIVES[op].run((self._data, plain(other)), {})
         return self
@@ -208,7 +206,7 @@ class Tensor(Operand):
         if not self.is_leaf or (self.requires_grad and RECORDING.get()):
             remedy = "update a leaf inside `with no_grad():`; build new values with tg.where or arithmetic"
             raise InPlaceError(f"in-place update of a tensor {describe(self)} that carries a gradient", remedy=remedy)
-        if RECORDING.get() and any(isinstance(part, Tensor) and part.requires_grad for part in flat([value])):
+        if RECORDING.get() and carries_gradient(value):
             raise InPlaceError("the assigned value carries a gradient, which would be lost", remedy=DETACH)
         try:
             self._data[plain(index)] = np.asarray(plain(value)).astype(self.dtype, casting="same_kind")

@@ -49,10 +49,10 @@ def reduce(losses: Array, reduction: str, count: float) -> Array:
     raise ArgumentError(f"reduction={reduction!r}", remedy='pass "mean", "sum" or "none"')
 
 
-def spread(g: Array, reduction: str, count: float, axis: int) -> Array:
-    """The adjoint of `reduce`: the cotangent of every sample's loss, with a class axis to broadcast along."""
+def spread(g: Array, reduction: str, count: float, axis: int | None = None) -> Array:
+    """The adjoint of `reduce`: the cotangent of every sample's loss, with a class axis, if any, to broadcast along."""
     if reduction == "none":
-        return np.expand_dims(g, axis)
+        return g if axis is None else np.expand_dims(g, axis)
     return g / (count or 1) if reduction == "mean" else g
 
 
@@ -318,13 +318,13 @@ def mse_loss(prediction: Array, target: Array, reduction: str = "mean") -> Array
 
 @mse_loss.vjp("prediction")
 def mse_loss_vjp_prediction(g: Array, out: Array, prediction: Array, target: Array, reduction: str = "mean") -> Array:
-    share = g / prediction.size if reduction == "mean" else g
+    share = spread(g, reduction, prediction.size)
     return 2 * share * (prediction - target)
 
 
 @mse_loss.vjp("target")
 def mse_loss_vjp_target(g: Array, out: Array, prediction: Array, target: Array, reduction: str = "mean") -> Array:
-    share = g / target.size if reduction == "mean" else g
+    share = spread(g, reduction, target.size)
     return 2 * share * (target - prediction)
 
 
@@ -379,7 +379,7 @@ def binary_cross_entropy_with_logits_vjp_logits(
     pos_weight: Array | None = None,
     reduction: str = "mean",
 ) -> Array:
-    share = g / logits.size if reduction == "mean" else g
+    share = spread(g, reduction, logits.size)
     positive = 1.0 if pos_weight is None else np.asarray(pos_weight)
     slope = (1 + np.multiply(positive - 1, target)) * sigmoid(logits) - np.multiply(positive, target)
     return share * slope if weight is None else share * slope * weight
@@ -395,7 +395,7 @@ def binary_cross_entropy_with_logits_vjp_target(
     pos_weight: Array | None = None,
     reduction: str = "mean",
 ) -> Array:
-    share = g / logits.size if reduction == "mean" else g
+    share = spread(g, reduction, logits.size)
     positive = 1.0 if pos_weight is None else np.asarray(pos_weight)
     slope = (positive - 1) * softplus(-logits) - logits
     return share * slope if weight is None else share * slope * weight
