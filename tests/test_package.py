@@ -19,7 +19,7 @@ PACKAGE = ROOT / "tinygrad_sm"
 
 # A part of the package imports only parts that stand before it.
 ORDER = [
-    *("location", "display", "errors", "effects", "randomness", "methods", "numpy_calls", "operand", "state"),
+    *("location", "display", "errors", "effects", "randomness", "methods", "numpy_calls", "operand", "state", "files"),
     *("engine", "checking", "ops", "nn", "optim", "data", "compiler", "train", "debug"),
     *("interop", "estimators", "course", "__main__", "__init__"),
 ]

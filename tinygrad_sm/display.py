@@ -25,7 +25,8 @@ def argument(op: Any, position: int) -> str:
 
 def brief(array: Any) -> str:
     """The values of an array on one line, the middle of a long one left out."""
-    text = np.array2string(array, precision=4, threshold=20, edgeitems=2, separator=", ")
+    with np.errstate(all="ignore"):  # a repr raises in no situation in which a debugger may ask for it
+        text = np.array2string(array, precision=4, threshold=20, edgeitems=2, separator=", ")
     return " ".join(text.split())
 
 

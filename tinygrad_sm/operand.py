@@ -63,6 +63,9 @@ class Operand(Methods):
         advice = f"; write {ELSEWHERE[name]}" if name in ELSEWHERE else ""
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{advice}")
 
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if not name.startswith("_")]  # what completion and debuggers offer
+
     def apply(self, op: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Carry out the operation of that name, of which this is an operand."""
         raise TypeError(f"{type(self).__name__} has no apply(self, op, args, kwargs)")

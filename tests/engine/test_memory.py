@@ -44,7 +44,12 @@ USES = {
     "second derivative": lambda loss, leaves: tg.gradients(
         sum((g * g).sum() for g in tg.gradients(loss, leaves, create_graph=True)), leaves
     ),
-    "repr": lambda loss, leaves: (repr(loss.tape()), repr(loss), [node.location.show() for node in loss.tape()]),
+    "repr": lambda loss, leaves: (
+        repr(loss.tape()),
+        str(loss.tape()),
+        repr(loss),
+        [node.location.show() for node in loss.tape()],
+    ),
     "error in a later op": lambda loss, leaves: add_in_vain(loss),
 }
 

@@ -10,6 +10,7 @@ import pytest
 
 import tinygrad_sm as tg
 from tinygrad_sm import Tensor
+from tinygrad_sm.engine.tape import Node
 
 
 def line():
@@ -18,11 +19,11 @@ def line():
 
 
 def rows(tape):
-    """The lines of a tape's repr with runs of blanks taken for one."""
-    return [re.sub(" +", " ", row) for row in repr(tape).splitlines()]
+    """The lines of a printed tape with runs of blanks taken for one."""
+    return [re.sub(" +", " ", row) for row in str(tape).splitlines()]
 
 
-def test_repr_is_one_line_a_node_with_index_op_inputs_shapes_and_the_users_line():
+def test_printed_it_is_one_line_a_node_with_index_op_inputs_shapes_and_the_users_line():
     x = Tensor(np.ones((4, 3)), requires_grad=True, name="x")
     w = Tensor(np.ones((3, 2), np.float32), requires_grad=True)
     start = line()
@@ -44,9 +45,9 @@ def test_repr_is_one_line_a_node_with_index_op_inputs_shapes_and_the_users_line(
         assert re.fullmatch(pattern, row), row
 
 
-def test_columns_of_a_repr_are_aligned():
+def test_columns_of_a_printed_tape_are_aligned():
     x = Tensor([1.0, 2.0], requires_grad=True)
-    text = repr((tg.exp(x) * 2).sum().tape())
+    text = str((tg.exp(x) * 2).sum().tape())
     assert len({row.index("test_tape.py") for row in text.splitlines()}) == 1
 
 
@@ -54,8 +55,8 @@ def test_constants_are_described_and_take_no_line():
     x = Tensor([1.0, 2.0], requires_grad=True)
     tape = (x * np.array([1, 2]) * Tensor([3.0, 4.0])).sum().tape()
     assert [node.name for node in tape] == ["leaf", "multiply", "multiply", "sum"]
-    assert "multiply([0] (2,), (2,) int64)" in repr(tape)
-    assert "multiply([1] (2,), (2,) float64)" in repr(tape)
+    assert "multiply([0] (2,), (2,) int64)" in str(tape)
+    assert "multiply([1] (2,), (2,) float64)" in str(tape)
 
 
 def test_tape_is_a_sequence_oldest_first():
@@ -91,7 +92,7 @@ def test_nodes_hold_values_shapes_and_edges():
 
 def test_constant_has_an_empty_tape_and_a_leaf_has_one_node():
     assert len(Tensor(1.0).tape()) == 0
-    assert repr(Tensor(1.0).tape()) == ""
+    assert str(Tensor(1.0).tape()) == ""
     assert len(Tensor(1.0, requires_grad=True).tape()) == 1
     assert len((Tensor(1.0) + 1).tape()) == 0
 
@@ -105,11 +106,11 @@ def test_name_of_a_leaf_may_be_given_later_and_goes_with_its_tensor():
     assert y.tape()[0].name == "leaf"
 
 
-def test_repr_of_a_long_tape_is_shortened_in_the_middle():
+def test_a_long_tape_printed_is_shortened_in_the_middle():
     x = Tensor(1.0, requires_grad=True)
     for _ in range(300):
         x = x + 1
-    text = repr(x.tape()).splitlines()
+    text = str(x.tape()).splitlines()
     assert len(text) == 101
     assert text[50] == "... 201 more ..."
     assert text[0].startswith("[0] leaf")
@@ -185,7 +186,7 @@ def test_chain_of_100_000_operations_needs_no_recursion(shallow_stack):
     assert x.grad == 1
     assert len(calls) == n
     assert len(y.tape()) == n + 1
-    assert len(repr(y.tape()).splitlines()) == 101
+    assert len(str(y.tape()).splitlines()) == 101
     del y  # freeing the chain must not recurse either
 
 
@@ -217,3 +218,51 @@ def graph(n):
 def test_work_of_backward_grows_linearly():
     first, second, third = (calls_of_backward(graph(n)) for n in (20, 40, 60))
     assert second - first == third - second > 0
+
+
+def halves():
+    """Objects as a debugger may meet them: made, but not filled yet."""
+    tensor = Tensor.__new__(Tensor)
+    tensor._data = np.ones(2)
+    parameter, node = tg.nn.Parameter.__new__(tg.nn.Parameter), Node.__new__(Node)
+    node.op = tg.exp
+    return tensor, parameter, node
+
+
+def test_reprs_are_one_line_with_the_shape_first():
+    x = Tensor(np.ones((2, 3)), requires_grad=True, name="x")
+    y = tg.exp(x)
+    assert repr(x).startswith("Tensor((2, 3) float64, ")
+    assert repr(y.tape()[-1]).startswith("<Node (2, 3) exp ")
+    assert repr(y.tape()) == "<Tape (2, 3) of 2 nodes>"
+    assert repr(Tensor(1.0).tape()) == "<Tape empty>"
+    assert all("\n" not in repr(value) for value in (x, y.tape()[-1], y.tape()))
+
+
+def test_reprs_are_safe_at_any_moment():
+    assert [repr(half) for half in halves()] == [
+        "<Tensor in the making>",
+        "<Parameter in the making>",
+        "<Node in the making>",
+    ]
+    strange = Tensor([np.nan, np.inf, 1e300, 5e-324], requires_grad=True, name="strange")
+    empty = Tensor(np.zeros((0, 3)), requires_grad=True)
+    with np.errstate(all="raise"):
+        assert "nan" in repr(strange)
+        assert repr(empty * 2).startswith("Tensor((0, 3) ")
+        assert "\n" not in repr((strange * 2).tape())
+
+
+def test_reprs_record_nothing():
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    y = tg.exp(x)
+    before = [(node, node.order) for node in y.tape()]
+    assert repr(y) and repr(y.tape()) and repr(y.tape()[-1]) and str(y.tape())
+    assert [(node, node.order) for node in y.tape()] == before
+    assert y.tape()[-1].order + 1 == tg.exp(x).tape()[-1].order
+
+
+def test_a_tensor_shows_debuggers_what_is_public():
+    names = dir(Tensor([1.0], requires_grad=True))
+    assert {"data", "grad", "shape", "backward", "tape", "exp", "T"} <= set(names)
+    assert not [name for name in names if name.startswith("_")]

@@ -340,7 +340,7 @@ def test_two_outputs_are_one_node(min_max):
     assert (total.item(), squares.data.tolist()) == (9, [1, 4])
     assert total.tape()[-1] is squares.tape()[-1]
     assert len((total * squares.sum()).tape()) == 4
-    assert "-> (), (2,)" in repr(total.tape())
+    assert "-> (), (2,)" in str(total.tape())
     values = min_max(np.array([1.0, 2.0]), 3.0)
     assert type(values) is tuple
     assert values[0] == 9

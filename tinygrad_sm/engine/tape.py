@@ -72,13 +72,18 @@ class Node:
         return self.out if isinstance(self.out, tuple) else (self.out,)
 
     def __repr__(self) -> str:
+        if not hasattr(self, "module"):  # the last field: a debugger may ask while it is being made
+            return "<Node in the making>"
         return f"<Node {node_shapes(self)} {self.name}{f' {self.location}' if self.where else ''}>"
 
 
 class Tape(tuple[Node, ...]):
-    """The nodes that a tensor was computed from, oldest first, leaves included; its repr is one line a node."""
+    """The nodes that a tensor was computed from, oldest first, leaves included; printed it is one line a node."""
 
     def __repr__(self) -> str:
+        return f"<Tape {node_shapes(self[-1])} of {len(self)} nodes>" if self else "<Tape empty>"
+
+    def __str__(self) -> str:
         return listing(self)
 
 
@@ -140,7 +145,7 @@ class Sweep:
                 kwargs = node.kwargs
                 if op.elementwise:
                     self._finish_elementwise(op, arguments, node.args[position].shape)
-                self._add(edge, node.args[position], self.contribution)
+                self.add(edge, node.args[position], self.contribution)
 
     def _wrapped(self, node: Node) -> tuple[Any, ...]:
         """The output and the arguments of a node as tensors on the tape."""
@@ -158,7 +163,7 @@ class Sweep:
             contribution = np.where(np.isnan(contribution) & ((self.g == 0) | (slope == 0)), 0, contribution)
         self.contribution = unbroadcast(contribution, shape)
 
-    def _add(self, edge: Edge, primal: Any, contribution: Any) -> None:
+    def add(self, edge: Edge, primal: Any, contribution: Any) -> None:
         """Check what a rule returned, and add it to what has reached that argument already."""
         arrays = self.wrap is None
         if arrays:

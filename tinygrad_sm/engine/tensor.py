@@ -215,6 +215,8 @@ class Tensor(Operand):
         note_overwrite(self._data)
 
     def __repr__(self) -> str:
+        if not hasattr(self, "name"):  # a debugger may ask while it is being made
+            return f"<{type(self).__name__} in the making>"
         traits = (", requires_grad=True" if self.requires_grad else "") + (f", name={self.name!r}" if self.name else "")
         return f"{type(self).__name__}({self.shape} {self.dtype}, {brief(self._data)}{traits})"
 

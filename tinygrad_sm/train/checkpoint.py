@@ -1,6 +1,6 @@
 """Everything a run needs to go on as if it had never stopped, in one file.
 
-Read `trainer.py` for who takes and restores it, `files.py` for how it is written.
+Read `trainer.py` for who takes and restores it, `archive.py` for how it is written.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import numpy as np
 
 from tinygrad_sm.display import describe
 from tinygrad_sm.errors import FileError, StateError
-from tinygrad_sm.train.files import Arrays, PathLike, read_archive, write_archive
+from tinygrad_sm.files import PathLike
+from tinygrad_sm.train.archive import Arrays, read_archive, write_archive
 
 SECONDS_BETWEEN_WRITES = 1.0
 

@@ -20,11 +20,11 @@ import numpy as np
 from tinygrad_sm.data import load_columns
 from tinygrad_sm.data.table import last_column
 from tinygrad_sm.errors import ArgumentError, FileError, MissingExtraError
+from tinygrad_sm.files import replacing
 from tinygrad_sm.nn import MLP, Module
 from tinygrad_sm.nn import functional as F
 from tinygrad_sm.optim import SGD, Adam, AdamW, Optimizer
 from tinygrad_sm.train.checkpoint import load_checkpoint
-from tinygrad_sm.train.files import replacing
 from tinygrad_sm.train.history import History
 from tinygrad_sm.train.inference import fingerprint
 from tinygrad_sm.train.model_file import load_model, save_model

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_sm.errors import ArgumentError, MissingExtraError
-from tinygrad_sm.train.files import PathLike, replacing
+from tinygrad_sm.files import PathLike, replacing
 
 TRAIN, VALIDATION, QUIET = "#1f77b4", "#e6550d", "#8a8a8a"
 

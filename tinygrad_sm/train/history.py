@@ -10,8 +10,8 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias, overload
 
+from tinygrad_sm.files import PathLike, replacing
 from tinygrad_sm.train.curves import draw_curves
-from tinygrad_sm.train.files import PathLike, replacing
 
 Row: TypeAlias = dict[str, float]
 

@@ -1,6 +1,6 @@
 """A trained network and all it takes to use it, in one `.npz` file with a JSON header and no pickle.
 
-Read `files.py` for how it is written, `command.py` for who does.
+Read `archive.py` for how it is written, `command.py` for who does.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tinygrad_sm.errors import ArgumentError, FileError, ShapeError, TinygradError
+from tinygrad_sm.files import PathLike
 from tinygrad_sm.nn import MLP, Dropout, Linear
 from tinygrad_sm.nn import functional as F
 from tinygrad_sm.nn.layers import ACTIVATIONS
-from tinygrad_sm.train.files import PathLike, read_archive, write_archive
+from tinygrad_sm.train.archive import read_archive, write_archive
 from tinygrad_sm.train.inference import Array, check_scores, run_model
 
 # Said in every file, because other libraries store the transpose.

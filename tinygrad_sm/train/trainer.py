@@ -17,12 +17,13 @@ import numpy.typing as npt
 from tinygrad_sm.data import batches
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import ArgumentError, DTypeError
+from tinygrad_sm.files import PathLike
 from tinygrad_sm.nn import Module
 from tinygrad_sm.nn import functional as F
 from tinygrad_sm.optim import Optimizer
 from tinygrad_sm.randomness import default_generator, generator_or_default
+from tinygrad_sm.train.archive import Arrays
 from tinygrad_sm.train.checkpoint import Checkpoint, Keeper, load_checkpoint
-from tinygrad_sm.train.files import Arrays, PathLike
 from tinygrad_sm.train.history import History
 from tinygrad_sm.train.inference import Array, Examples, Tally, as_arrays, check_scores, fingerprint, measure, run_model
 from tinygrad_sm.train.progress import Progress

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tinygrad_sm import files
 from tinygrad_sm.errors import ArgumentError, FileError
-from tinygrad_sm.train import files
-from tinygrad_sm.train.files import read_archive, replacing, write_archive
+from tinygrad_sm.files import replacing
+from tinygrad_sm.train.archive import read_archive, write_archive
 
 ARRAYS = {"a/x": np.arange(6, dtype=np.float32).reshape(2, 3), "a/scalar": np.array(2.5), "b/empty": np.zeros((0, 4))}
 

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and `.npz` archives that say what they are.
+"""`.npz` archives that say what they are.
 
 Nothing here pickles: an archive holds plain arrays and one JSON header, which any NumPy can read. Read
 `checkpoint.py` and `model_file.py` next for what is kept in them.
@@ -6,62 +6,27 @@ Nothing here pickles: an archive holds plain arrays and one JSON header, which a
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
-import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from tinygrad_sm.errors import ArgumentError, FileError, TinygradError
+from tinygrad_sm.errors import ArgumentError, FileError
+from tinygrad_sm.files import PathLike, replacing
 
-PathLike: TypeAlias = "str | os.PathLike[str]"
 Arrays: TypeAlias = "dict[str, npt.NDArray[Any]]"
 
 VERSION = 1  # raised whenever a file of the new kind would be misunderstood by the old code
 ZIP = b"PK\x03\x04"
 # What zipfile and NumPy raise for bytes that are not what they should be; RuntimeError where they look encrypted.
 DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, ValueError, KeyError, RuntimeError)
-
-
-@contextlib.contextmanager
-def replacing(path: PathLike) -> Iterator[BinaryIO]:
-    """A new binary file that takes the place of `path` when the block ends, and is dropped when the block fails.
-
-    The old file stays whole until then, whatever happens: the new one is written beside it, flushed to the disk and
-    renamed. Missing folders are made. Raises FileError where this is impossible.
-    """
-    # A link stays a link: the file that it points to is replaced.
-    final = Path(os.path.realpath(path))
-    temporary = final.with_name(f".{final.name}.{os.getpid()}.part")
-    try:
-        if final.exists() and not final.is_file():
-            raise FileError(
-                f"{path}: is a {'folder' if final.is_dir() else 'device'}", remedy="pass the name of a file"
-            )
-        final.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, final)
-    except TinygradError:
-        raise
-    except OSError as error:
-        reason = error.strerror or error
-        raise FileError(
-            f"{path}: cannot be written ({reason})", remedy="choose a folder that can be written to"
-        ) from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def write_archive(path: PathLike, kind: str, header: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
