@@ -9,6 +9,9 @@ Ordinary NumPy-style code on tensors records a tape; `backward()` reads it. Read
 
 from __future__ import annotations
 
+import importlib as _importlib
+import typing as _typing
+
 from tinygrad_sm import data, errors, nn, ops, optim, train
 from tinygrad_sm.checking.finite_differences import gradcheck
 from tinygrad_sm.engine.primitive import primitive
@@ -19,12 +22,16 @@ from tinygrad_sm.ops import *  # noqa: F403  # every op is a function of the top
 from tinygrad_sm.ops.samples import Sample
 from tinygrad_sm.randomness import default_generator, seed
 
+if _typing.TYPE_CHECKING:
+    from tinygrad_sm import debug
+
 __version__ = "0.1.0"
 
 __all__ = [
     "Sample",
     "Tensor",
     "data",
+    "debug",
     "default_generator",
     "errors",
     "grad",
@@ -40,6 +47,13 @@ __all__ = [
     "value_and_grad",
     *ops.__all__,
 ]
+
+
+def __getattr__(name: str) -> _typing.Any:
+    """Import `tg.debug` when it is first asked for: who trains does not wait for what shows."""
+    if name == "debug":
+        return _importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -10,7 +10,7 @@ import functools
 import linecache
 import os
 import sys
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any
 
 PACKAGE = "tinygrad_sm"
@@ -30,6 +30,17 @@ def caller() -> Where | None:
             return None
         frame = frame.f_back
     return frame.f_code, frame.f_lasti
+
+
+def user_frame() -> FrameType | None:
+    """The frame that `caller` tells the place of. Whoever asks for it lets go of it at once.
+
+    `caller` does not call it, since recording goes there once for every operation.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame and _is_inside(frame.f_globals):
+        frame = frame.f_back
+    return frame
 
 
 _inside: set[int] = set()  # ids of the namespaces of such modules, which live as long as the process

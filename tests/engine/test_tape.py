@@ -257,7 +257,8 @@ def test_reprs_record_nothing():
     x = Tensor([1.0, 2.0], requires_grad=True)
     y = tg.exp(x)
     before = [(node, node.order) for node in y.tape()]
-    assert repr(y) and repr(y.tape()) and repr(y.tape()[-1]) and str(y.tape())
+    assert all(map(repr, (y, y.tape(), y.tape()[-1])))
+    assert str(y.tape())
     assert [(node, node.order) for node in y.tape()] == before
     assert y.tape()[-1].order + 1 == tg.exp(x).tape()[-1].order
 

@@ -1,0 +1,9 @@
+"""To be written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def explain(*args: Any, **kwargs: Any) -> Any:
+    """To be written."""

@@ -1,0 +1,271 @@
+"""What the user calls things: a name for every value on a tape, found in the user's own code.
+
+A value is named by the first of these that knows it: its tensor's `name`, a variable of the function that asked, the
+target of the assignment that made it, the expression that it was handed over by, and at last its operation and number.
+Read `recording.py` next, which asks.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import itertools
+import keyword
+import linecache
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_sm.display import argument
+from tinygrad_sm.engine.tape import Edge, Node
+from tinygrad_sm.location import Location, user_frame
+from tinygrad_sm.operand import Operand
+
+RESERVED = {"np", "g", "out", "residual", "position", "print", "float", "int", "range", "len", "max", "min", "sum"}
+FIRST_LINES = 20_000  # of a user's file; parsing a longer one for a few names would take seconds
+
+
+class Names:
+    """A name for every output of every node, and for every constant that a node was given.
+
+    Names are identifiers, and no two values of a tape share one: a second `h` is `h_2`.
+    """
+
+    def __init__(self, nodes: Sequence[Node], variables: dict[int, str] | None = None) -> None:
+        self.number = {node: i for i, node in enumerate(nodes)}
+        self._variables = variables or {}
+        self._taken: set[str] = set(RESERVED)
+        self._of: dict[Edge, str] = {}
+        self._constants: dict[int, str] = {}
+        last_of_call = _last_of_each_call(nodes)
+        for node in nodes:
+            for i in range(len(node.values)):
+                self._of[node, i] = self._unique(self._base(node, i, node in last_of_call))
+        for node in nodes:
+            for position, (value, edge) in enumerate(zip(node.args, node.parents, strict=True)):
+                if edge is None and isinstance(value, np.ndarray) and id(value) not in self._constants:
+                    self._constants[id(value)] = self._unique(self._base_of_constant(node, position))
+            for option, value in node.kwargs.items():
+                if isinstance(value, np.ndarray) and id(value) not in self._constants:
+                    self._constants[id(value)] = self._unique(self._variables.get(id(value)) or option)
+
+    def of(self, node: Node, output: int = 0) -> str:
+        """The name of an output of a node."""
+        return self._of[node, output]
+
+    def gradient(self, edge: Edge) -> str:
+        """The name of the cotangent of a value: `g_W` for `W`."""
+        return f"g_{self._of[edge]}"
+
+    def argument(self, node: Node, position: int) -> str:
+        """The name of what stands at a position of a node's arguments; a literal where that is no array."""
+        edge = node.parents[position]
+        return self._of[edge] if edge else self.constant(node.args[position])
+
+    def constant(self, value: Any) -> str:
+        """The name of an array that carries no gradient; a literal for anything else."""
+        known = self._constants.get(id(value)) if isinstance(value, np.ndarray) else None
+        return known or literal(value)
+
+    def values(self) -> Iterator[tuple[str, Any]]:
+        """Every name with its array."""
+        for (node, i), name in self._of.items():
+            yield name, node.values[i]
+        constants = {id(value): value for node in self.number for value in (*node.args, *node.kwargs.values())}
+        for key, name in self._constants.items():
+            yield name, constants[key]
+
+    def fresh(self, base: str) -> str:
+        """A name like this one that nothing has yet, taken from now on."""
+        return self._unique(base)
+
+    def _unique(self, base: str) -> str:
+        name, i = base, 2
+        while name in self._taken or f"g_{name}" in self._taken:
+            name, i = f"{base}_{i}", i + 1
+        self._taken.add(name)
+        return name
+
+    def _base(self, node: Node, output: int, last_of_call: bool) -> str:
+        tensor = node.outputs[output]() if output < len(node.outputs) else None
+        given = getattr(tensor, "name", None) or self._variables.get(id(tensor))
+        if not given and (last_of_call or not node.module) and node.location:
+            given = target(node.location, output, len(node.values))
+        if given:
+            return identifier(given)
+        return f"{node.op.name if node.op else 'leaf'}_{self.number[node]}"
+
+    def _base_of_constant(self, node: Node, position: int) -> str:
+        known = self._variables.get(id(node.args[position]))
+        if not known and node.location:
+            known = argument_name(node, position)
+        if known:
+            return identifier(known)
+        assert node.op is not None  # a leaf has no arguments
+        return identifier(argument(node.op, position).partition("[")[0])
+
+
+def literal(value: Any) -> str:
+    """Python code for a constant that is no array worth a name: a number, an index, an axis, a dtype.
+
+    >>> literal((slice(1, None), ..., np.float32))
+    '(slice(1, None), ..., np.float32)'
+    """
+    if isinstance(value, tuple):
+        return f"({', '.join(map(literal, value))}{',' * (len(value) == 1)})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(literal, value))}]"
+    if isinstance(value, slice):
+        parts = [literal(part) for part in (value.start, value.stop, value.step)]
+        return f"slice({', '.join(parts if value.step is not None else parts[:2])})"
+    if value is Ellipsis:
+        return "..."
+    if isinstance(value, type) and issubclass(value, np.generic):
+        return f"np.{value.__name__}"
+    if isinstance(value, np.dtype):
+        return f"np.{value.type.__name__}"
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _array_literal(value)
+    if isinstance(value, type):
+        return value.__name__
+    return repr(value)
+
+
+def _array_literal(value: Any) -> str:
+    """Code that makes the very array; NumPy's bool is the only type whose name in NumPy ends in an underscore."""
+    kind = f"np.{value.dtype.name}" if value.dtype.kind != "b" else "bool"
+    with np.printoptions(floatmode="unique", threshold=sys.maxsize):
+        text = repr(value.tolist()).replace("nan", "np.nan").replace("inf", "np.inf")
+    return f"np.{value.dtype.name}({text})" if isinstance(value, np.generic) else f"np.array({text}, dtype={kind})"
+
+
+def identifier(name: str) -> str:
+    """The nearest thing to a name that Python accepts; numbers of layers go to the end.
+
+    >>> identifier("0.weight"), identifier("self.encoder.2.bias"), identifier("größe")
+    ('weight_0', 'encoder_2_bias', 'größe')
+    """
+    parts = ["".join(c if f"_{c}".isidentifier() else "_" for c in part) for part in name.split(".") if part != "self"]
+    numbers = []
+    while parts and parts[0].isdigit():
+        numbers.append(parts.pop(0))
+    text = "_".join([*parts, *numbers]).strip("_") or "x"
+    text = text if text.isidentifier() else f"x_{text}"
+    return f"{text}_" if keyword.iskeyword(text) else text
+
+
+def variables_of_caller() -> dict[int, str]:
+    """The names of arrays and tensors in the function of the user's that is running, by the id of the object.
+
+    Frames are looked at and not kept. A name of the function's own wins over one of its module.
+    """
+    frame = user_frame()
+    found: dict[int, str] = {}
+    for variables in (frame.f_globals, frame.f_locals) if frame else ():
+        for name, value in list(variables.items()):
+            if isinstance(value, (np.ndarray, Operand)) and not name.startswith("_"):
+                found[id(value)] = name
+                if isinstance(value, Operand) and not value.requires_grad:
+                    found.setdefault(id(value.data), name)
+    return found
+
+
+def target(location: Location, output: int = 0, outputs: int = 1) -> str | None:
+    """What the expression at a place is assigned to: `h` for `h = x @ W`; None where it is not, or in doubt.
+
+    Of an operation with several outputs, `a, b = split(x)` names each.
+    """
+    found = expression_at(location)
+    if found is None:
+        return None
+    node, statement = found
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        left, right = statement.targets[0], statement.value
+        if right is node and isinstance(left, ast.Tuple) and len(left.elts) == outputs > 1:
+            return name_of(left.elts[output])
+        if right is node and outputs == 1:
+            return name_of(left)
+        if isinstance(left, ast.Tuple) and isinstance(right, ast.Tuple) and node in right.elts:
+            pairs = dict(zip(right.elts, left.elts, strict=False))
+            return name_of(pairs[node]) if node in pairs else None
+    if isinstance(statement, ast.AnnAssign) and statement.value is node:
+        return name_of(statement.target)
+    if isinstance(statement, ast.AugAssign) and node is statement:
+        return name_of(statement.target)
+    for each in ast.walk(statement):
+        if isinstance(each, ast.NamedExpr) and each.value is node:
+            return name_of(each.target)
+    return None
+
+
+def argument_name(node: Node, position: int) -> str | None:
+    """The name that stands in the user's expression where a node got its argument, None for anything but a name."""
+    found = expression_at(node.location) if node.location else None
+    expression = found[0] if found else None
+    if isinstance(expression, ast.BinOp):
+        return name_of((expression.left, expression.right)[position]) if len(node.args) == 2 else None
+    if not isinstance(expression, ast.Call) or any(isinstance(arg, ast.Starred) for arg in expression.args):
+        return None
+    handed = list(expression.args)
+    if not node.module and len(handed) + 1 == len(node.args) and isinstance(expression.func, ast.Attribute):
+        handed.insert(0, expression.func.value)  # a method: the tensor itself comes first
+    if node.module and position:
+        return None  # inside a layer the user's line shows the layer's input alone
+    if node.op and node.op.variadic and len(handed) == 1 and isinstance(handed[0], (ast.List, ast.Tuple)):
+        handed = list(handed[0].elts)
+    if position < len(handed):
+        return name_of(handed[position])
+    by_name = {each.arg: each.value for each in expression.keywords}
+    wanted = argument(node.op, position)
+    return name_of(by_name[wanted]) if wanted in by_name else None
+
+
+def name_of(node: ast.AST) -> str | None:
+    """A name or a chain of attributes as it is written; the array for one of its parts; None for anything else."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        owner = name_of(node.value)
+        return f"{owner}.{node.attr}" if owner else None
+    return None
+
+
+Found = tuple[ast.AST, ast.stmt]
+
+
+def expression_at(location: Location) -> Found | None:
+    """The syntax node of the expression at a place, and its statement; None where the source does not tell."""
+    filename = location.filename
+    lines = linecache.getlines(filename)
+    if filename not in _indexed or _indexed[filename][0] is not lines:
+        _indexed[filename] = lines, _index(lines)
+    return _indexed[filename][1].get(location.span)
+
+
+_indexed: dict[str, tuple[list[str], dict[Any, Found]]] = {}  # by file: its lines as they were, and what `_index` found
+
+
+def _index(lines: list[str]) -> dict[Any, Found]:
+    """Every expression of a file by its span, with its statement; empty if it is not Python, as a magic cell is not."""
+    found: dict[Any, Found] = {}
+
+    def visit(node: ast.AST, statement: ast.stmt | None) -> None:
+        statement = node if isinstance(node, ast.stmt) else statement
+        if statement is not None and hasattr(node, "lineno"):
+            found[node.lineno, node.end_lineno, node.col_offset, node.end_col_offset] = node, statement  # type: ignore[attr-defined]
+        for child in ast.iter_child_nodes(node):
+            visit(child, statement)
+
+    with contextlib.suppress(SyntaxError, ValueError, RecursionError):
+        visit(ast.parse("".join(lines[:FIRST_LINES])), None)
+    return found
+
+
+def _last_of_each_call(nodes: Sequence[Node]) -> set[Node]:
+    """The node that each call of a layer ended with: what the call is assigned to is the name of that one alone."""
+    made = [node for node in nodes if node.op]
+    ends = made[-1:]
+    ends += [node for node, next_one in itertools.pairwise(made) if node.where != next_one.where or not next_one.module]
+    return set(ends)
