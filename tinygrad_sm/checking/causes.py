@@ -22,14 +22,18 @@ def likely_cause(got: Any, expected: Any, rtol: float = 1e-3) -> str:
         return "NaN or infinity: a value was divided by zero, or overflowed"
     if _close(got, expected, rtol):
         return ""
+    size = np.abs([got, expected]).max(initial=0.0)
+    if 0 < size < np.inf:  # squares of the largest and of the smallest numbers are out of range
+        got, expected = got / size, expected / size
     if not got.any():
         return "it is zero everywhere: the contribution never arrives"
     if _close(got, -expected, rtol):
         return "the sign is wrong"
     if got.ndim == 2 and _close(got.T, expected, rtol):
         return "it is transposed"
-    ratio = np.vdot(got, expected) / np.vdot(expected, expected) if expected.any() else 0.0
-    if ratio and _close(got, ratio * expected, rtol):
+    square = np.vdot(expected, expected)
+    ratio = np.vdot(got, expected) / square if square > np.finfo(float).tiny else 0.0
+    if ratio and _close(got, ratio * expected, rtol) and (got.size > 1 or _is_whole(ratio) or _is_whole(1 / ratio)):
         if abs(ratio - 0.5) < rtol:
             return "it is half of what it should be: a contribution was overwritten, or a factor 2 is missing"
         size = f"{ratio:.4g} times too large" if abs(ratio) > 1 else f"{1 / ratio:.4g} times too small"
@@ -42,12 +46,22 @@ def likely_cause(got: Any, expected: Any, rtol: float = 1e-3) -> str:
 def _cause_of_shape(got: Any, expected: Any, rtol: float) -> str:
     if got.shape == expected.shape[::-1] and _close(got.T, expected, rtol):
         return "it is transposed"
+    if got.size == expected.size > 0 and _close(got.reshape(expected.shape), expected, rtol):
+        return "the values are right and the shape is not: sum with keepdims=True, or reshape"
+    if any(_close(got, np.asarray(expected.sum(axis)), rtol) for axis in (None, *range(expected.ndim))):
+        return "it was summed over an axis too many"
     added = got.ndim - expected.ndim
     if added >= 0 and all(n in (1, m) for n, m in zip(expected.shape, got.shape[added:], strict=True)):
         return "the sum over the axes that broadcasting added or stretched is missing"
     return "its shape is not that of the argument"
 
 
+def _is_whole(ratio: float) -> bool:
+    """Whether a factor is a whole number; that of two single numbers always exists, and any other says nothing."""
+    return abs(ratio - round(ratio)) < 1e-6 * abs(ratio)
+
+
 def _close(a: Any, b: Any, rtol: float) -> bool:
     scale = float(np.abs(b).max(initial=0.0))
-    return a.shape == b.shape and scale > 0 and bool(np.abs(a - b).max(initial=0.0) <= rtol * scale)
+    with np.errstate(over="ignore"):
+        return a.shape == b.shape and scale > 0 and bool(np.abs(a - b).max(initial=0.0) <= rtol * scale)
