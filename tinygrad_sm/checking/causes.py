@@ -31,13 +31,9 @@ def likely_cause(got: Any, expected: Any, rtol: float = 1e-3) -> str:
         return "the sign is wrong"
     if got.ndim == 2 and _close(got.T, expected, rtol):
         return "it is transposed"
-    square = np.vdot(expected, expected)
-    ratio = np.vdot(got, expected) / square if square > np.finfo(float).tiny else 0.0
-    if ratio and _close(got, ratio * expected, rtol) and (got.size > 1 or _is_whole(ratio) or _is_whole(1 / ratio)):
-        if abs(ratio - 0.5) < rtol:
-            return "it is half of what it should be: a contribution was overwritten, or a factor 2 is missing"
-        size = f"{ratio:.4g} times too large" if abs(ratio) > 1 else f"{1 / ratio:.4g} times too small"
-        return f"a factor is missing: everything is {size} (1/N?)"
+    factor = _cause_of_factor(got, expected, rtol)
+    if factor:
+        return factor
     if got.size > 1 and np.ptp(got) == 0:
         return "it is the same everywhere: the incoming cotangent was not used"
     return ""
@@ -54,6 +50,17 @@ def _cause_of_shape(got: Any, expected: Any, rtol: float) -> str:
     if added >= 0 and all(n in (1, m) for n, m in zip(expected.shape, got.shape[added:], strict=True)):
         return "the sum over the axes that broadcasting added or stretched is missing"
     return "its shape is not that of the argument"
+
+
+def _cause_of_factor(got: Any, expected: Any, rtol: float) -> str:
+    square = np.vdot(expected, expected)
+    ratio = np.vdot(got, expected) / square if square > np.finfo(float).tiny else 0.0
+    if ratio and _close(got, ratio * expected, rtol) and (got.size > 1 or _is_whole(ratio) or _is_whole(1 / ratio)):
+        if abs(ratio - 0.5) < rtol:
+            return "it is half of what it should be: a contribution was overwritten, or a factor 2 is missing"
+        size = f"{ratio:.4g} times too large" if abs(ratio) > 1 else f"{1 / ratio:.4g} times too small"
+        return f"a factor is missing: everything is {size} (1/N?)"
+    return ""
 
 
 def _is_whole(ratio: float) -> bool:
