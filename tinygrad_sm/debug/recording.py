@@ -91,8 +91,9 @@ class Recording:
     """The steps of one tape, forwards and back, with every cotangent and every contribution to it.
 
     Args: output: the tensor that the tape led to. cotangent: as for `backward`. caller: the function of the user's that
-    asked, for messages. Raises DTypeError for what is no tensor, GradientError for a constant and, without a cotangent,
-    for anything but a scalar, StaleValueError where a recorded value was overwritten since.
+    asked, for messages. gradients: False leaves the backward pass out, and then any shape will do. Raises DTypeError for
+    what is no tensor, GradientError for a constant and, without a cotangent, for anything but a scalar, StaleValueError
+    where a recorded value was overwritten since.
 
     >>> x = Tensor([1.0, 2.0], requires_grad=True, name="x")
     >>> recording = Recording((x * x).sum())
@@ -100,18 +101,21 @@ class Recording:
     (['sum', 'multiply'], array([2., 4.]))
     """
 
-    def __init__(self, output: Tensor, cotangent: Any = None, *, caller: str = "debug") -> None:
+    def __init__(self, output: Tensor, cotangent: Any = None, *, caller: str = "debug", gradients: bool = True) -> None:
         edge = checked(output, caller)
         self.output = output
         self.nodes = reachable(edge[0])
         refuse_stale(self.nodes, caller)
         self.names = Names(self.nodes, variables_of_caller())
-        seed = output._seed(cotangent)[1]
-        sweep = _Listening(edge, seed)
-        self.cotangents: dict[Edge, Any] = {edge: seed, **_swept(sweep, self.nodes)}
         made = [node for node in self.nodes if node.op]
         self.forward = [Step(self, i, "forward", node) for i, node in enumerate(made)]
-        self.backward = self._backward_steps(sweep.heard, len(made))
+        self.cotangents: dict[Edge, Any] = {}
+        self.backward: list[Step] = []
+        if gradients:
+            seed = output._seed(cotangent)[1]
+            sweep = _Listening(edge, seed)
+            self.cotangents = {edge: seed, **_swept(sweep, self.nodes)}
+            self.backward = self._backward_steps(sweep.heard, len(made))
         self.steps: list[Step] = [*self.forward, *self.backward]
 
     def _backward_steps(self, heard: list[_Heard], start: int) -> list[Step]:
