@@ -1,0 +1,230 @@
+"""The data of a page: a recording as plain dicts and lists, every sentence and layout in it worked out.
+
+Read `page.py` next, which puts it into a page, and `page.js`, which shows it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_sm.debug import derivation
+from tinygrad_sm.debug.page_arrays import Arrays, nested, summary
+from tinygrad_sm.debug.page_code import marks, shown_code
+from tinygrad_sm.debug.recording import Contribution, Recording, Step, checked
+from tinygrad_sm.display import node_shapes
+from tinygrad_sm.engine.tape import Edge
+
+LONGEST = 400  # characters of a formula or of a line of the derived source; a constant may have thousands
+NAME = re.compile(r"(?<![\w.])[^\W\d]\w*(?!\w|=[^= ]|\()")  # a variable in a formula, not an option or a function
+
+Dict = dict[str, Any]
+
+
+def page_data(recording: Recording, title: str) -> Dict:
+    """Everything that a page shows of a recording, ready for JSON. Steps are numbered from 0."""
+    arrays = Arrays()
+    locations = [step.location for step in recording.steps if step.location]
+    files = shown_code(locations)
+    file_numbers = {file["name"]: i for i, file in enumerate(files)}
+    return {
+        "title": title,
+        "overview": overview(recording),
+        "steps": [_step(step, arrays, file_numbers) for step in recording.steps],
+        "values": _values(recording),
+        "files": files,
+        "derived": [(_cut(line), index) for line, index in derived_lines(recording)],
+        "arrays": arrays.described(),
+    }
+
+
+def overview(recording: Recording) -> str:
+    """The recording in one line: the output and the number of steps."""
+    node, output = checked(recording.output, "debug.player")
+    value = recording.output.data
+    what = f"= {summary(value)}" if value.size == 1 else f"{value.shape}"
+    counts = f"{len(recording.forward)} steps forward, {len(recording.backward)} back"
+    return f"{recording.names.of(node, output)} {what}, {value.dtype}; {counts}"
+
+
+def derived_lines(recording: Recording) -> Sequence[tuple[str, int | None]]:
+    """The lines of the derived NumPy script, each with the number of the step that it belongs to."""
+    derive = getattr(derivation, "derived_lines", None)
+    if derive is not None:
+        return list(derive(recording))
+    return [(line, step.index) for step in recording.steps for line in step.formula.split(" ; ")]
+
+
+def sentence(step: Step) -> str:
+    """A step in one sentence, as a screen reader announces it."""
+    recording, names = step.recording, step.recording.names
+    place = f", {step.location}" if step.location else ""
+    if step.phase == "forward":
+        args = [names.argument(step.node, i) for i, edge in enumerate(step.node.parents) if edge or _is_array(step, i)]
+        what = f"{step.op.name} makes {step.name} {node_shapes(step.node)} from {_listed(args)}"
+    else:
+        sent = [f"{names.of(*each.edge)}{_ordinal(each)}" for each in step.contributions]
+        what = f"{step.op.name} takes the gradient of {step.name} and passes it on to {_listed(sent)}"
+    return _cut(f"Step {step.index + 1} of {len(recording.steps)}, {step.phase}: {what}{place}.")
+
+
+def with_numbers(formula: str, values: dict[str, Any]) -> str:
+    """A formula with the value in the place of each name, or its shape where that has more than four elements.
+
+    >>> with_numbers("h = x @ W + b", {"h": np.ones(2), "W": np.ones((3, 2)), "b": np.zeros(2)})
+    '[1, 1] = x @ (3, 2) + [0, 0]'
+    """
+
+    def number(match: re.Match[str]) -> str:
+        value = values.get(match.group())
+        if value is None:
+            return match.group()
+        return nested(value.tolist()) if value.size <= 4 else str(value.shape)
+
+    return NAME.sub(number, formula)
+
+
+def _step(step: Step, arrays: Arrays, files: dict[str, int]) -> Dict:
+    location = step.location
+    return {
+        "phase": step.phase,
+        "node": step.number,
+        "op": step.op.name,
+        "module": step.node.module,
+        "place": str(location) if location else "",
+        "file": files[location.filename] if location else None,
+        "marks": marks(location) if location else [],
+        "sentence": sentence(step),
+        "formulas": _formulas(step),
+        "tensors": [{**tensor, "array": arrays.number(tensor["array"])} for tensor in _tensors(step)],
+    }
+
+
+def _formulas(step: Step) -> list[Dict]:
+    """What the step computes: in symbols, with numbers, and where it goes."""
+    values = _values_in_sight(step)
+    recording = step.recording
+    if step.phase == "forward":
+        formulas = [(recording.forward_formula(step.node), "")]
+    else:
+        formulas = [
+            (recording.rule_formula(step.node, each.position), _destination(recording, each))
+            for each in step.contributions
+        ]
+    return [
+        {"symbols": _cut(text), "numbers": _cut(with_numbers(text, values)), "reaches": reaches}
+        for text, reaches in formulas
+    ]
+
+
+def _values_in_sight(step: Step) -> dict[str, Any]:
+    """The arrays that the formulas of a step may name."""
+    node, names = step.node, step.recording.names
+    values = {names.of(node, i): value for i, value in enumerate(node.values)}
+    for position in range(len(node.args)):
+        if _is_array(step, position):
+            values[names.argument(node, position)] = node.args[position]
+    values |= {names.constant(value): value for value in node.kwargs.values() if isinstance(value, np.ndarray)}
+    if step.phase == "backward":
+        values |= {names.gradient((node, i)): g for i, g in enumerate(_cotangents(step))}
+        values |= {names.gradient(each.edge): each.value for each in step.contributions}
+        if not isinstance(step.cotangent, tuple):
+            values["g"] = step.cotangent
+    return values
+
+
+def _tensors(step: Step) -> list[Dict]:
+    """The arrays that a step is about: what goes in and comes out, or what arrives, is sent and was kept for it."""
+    node, names = step.node, step.recording.names
+    inputs = _inputs(step)
+    outputs = {names.of(node, i): value for i, value in enumerate(node.values)}
+    if step.phase == "forward":
+        return _group("in", inputs) + _group("out", outputs)
+    arriving = {names.gradient((node, i)): g for i, g in enumerate(_cotangents(step))}
+    sent = [tensor for each in step.contributions for tensor in _contribution(step.recording, each)]
+    return _group("arrives", arriving) + sent + _group("kept from the forward pass", {**inputs, **outputs})
+
+
+def _group(role: str, named: dict[str, Any], note: str = "") -> list[Dict]:
+    return [{"role": role, "name": name, "array": np.asarray(array), "note": note} for name, array in named.items()]
+
+
+def _inputs(step: Step) -> dict[str, Any]:
+    node, names = step.node, step.recording.names
+    operands = {names.argument(node, i): node.args[i] for i in range(len(node.args)) if _is_array(step, i)}
+    options = {names.constant(each): each for each in node.kwargs.values() if isinstance(each, np.ndarray)}
+    return {**operands, **options}
+
+
+def _contribution(recording: Recording, each: Contribution) -> list[Dict]:
+    """One contribution; before it what the rule returned, where that was still to be summed; after it the sum so far."""
+    name = recording.names.gradient(each.edge)
+    raw = np.asarray(each.raw)
+    tensors = []
+    if raw.shape != each.value.shape:
+        tensors += _group("sent", {name: raw}, "before it is summed over what broadcasting had stretched")
+    tensors += _group("sent", {name: each.value}, _destination(recording, each))
+    if each.ordinal > 1:
+        tensors += _group("sent", {name: each.total}, f"the sum of {each.ordinal} of {each.count} contributions")
+    return tensors
+
+
+def _destination(recording: Recording, each: Contribution) -> str:
+    """Whom a contribution reaches, and which one of how many it is."""
+    name = recording.names.of(*each.edge)
+    return f"to {name if each.edge[0].op else f'{name}.grad'}{_ordinal(each)}"
+
+
+def _values(recording: Recording) -> list[Dict]:
+    """Every value of the tape: what it is, when it is made, and what its gradient is after each contribution to it."""
+    names = recording.names
+    made = {step.node: step.index for step in recording.forward}
+    arrivals = _arrivals(recording)
+    return [
+        {
+            "name": name,
+            "node": names.number[node],
+            "shape": str(node.values[output].shape),
+            "summary": _cut(summary(node.values[output])),
+            "made": made.get(node),
+            "gradients": arrivals.get((node, output), []),
+        }
+        for name, (node, output) in recording.edges_named().items()
+    ]
+
+
+def _arrivals(recording: Recording) -> dict[Edge, list[Dict]]:
+    """The gradient of each value as it comes together: the step after which it is so, and how much of it is there."""
+    output = checked(recording.output, "debug.player")
+    seed = {"step": len(recording.forward), "summary": _cut(summary(recording.cotangents[output])), "part": ""}
+    arrivals = {output: [seed]}
+    for step in recording.backward:
+        for each in step.contributions:
+            part = f"{each.ordinal} of {each.count}" if each.ordinal < each.count else ""
+            arrival = {"step": step.index, "summary": _cut(summary(each.total)), "part": part}
+            arrivals.setdefault(each.edge, []).append(arrival)
+    return arrivals
+
+
+def _cotangents(step: Step) -> tuple[Any, ...]:
+    return step.cotangent if isinstance(step.cotangent, tuple) else (step.cotangent,)
+
+
+def _is_array(step: Step, position: int) -> bool:
+    return isinstance(step.node.args[position], np.ndarray)
+
+
+def _ordinal(each: Contribution) -> str:
+    return f", contribution {each.ordinal} of {each.count}" if each.count > 1 else ""
+
+
+def _listed(words: Sequence[str]) -> str:
+    """Words with commas and an `and`."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]])) or "constants"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
