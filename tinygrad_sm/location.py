@@ -10,6 +10,7 @@ import functools
 import linecache
 import os
 import sys
+import unicodedata
 from types import CodeType, FrameType
 from typing import Any
 
@@ -124,15 +125,27 @@ class Location:
     def show(self) -> str:
         """Two or three lines: the place, the source line, and the expression underlined."""
         head = f"  {self}" + ("" if self.function == "<module>" else f" in {self.function}")
+        return "\n".join([head, *(f"    {line}" for line in self.underlined())])
+
+    def underlined(self, width: int = WIDTH) -> list[str]:
+        """The source line, and a second one that underlines the expression where columns are known; none without source.
+
+        A long line is shown in part, an indentation is left out.
+        """
         text = self.source_line
         if not text:
-            return head
+            return []
         start, end = self._columns() or (0, 0)
         indent = len(text) - len(text.lstrip())
-        left = indent if end <= WIDTH + indent else max(indent, start - WIDTH // 4)  # a long line is shown in part
-        shown = text[left : left + WIDTH]
-        mark = " " * (start - left) + "~" * (min(end, left + WIDTH) - start)
-        return "\n".join([head, f"    {shown}", *([f"    {mark}"] if end else [])])
+        left = indent if end <= width + indent else max(indent, start - width // 4)
+        mark = " " * _columns_of(text[left:start]) + "~" * _columns_of(text[start : min(end, left + width)])
+        return [text[left : left + width], *([mark] if end else [])]
+
+
+def _columns_of(text: str) -> int:
+    """How many columns of a terminal a text takes: Chinese characters take two, a combining accent none."""
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -1,16 +1,127 @@
-"""Rules and forwards in symbols, in the user's names."""
+"""Forwards and rules in symbols: one line of NumPy in the user's names, taken from the operation's own block.
+
+What a rule does for these shapes and options is worked out by `opening.py`; nothing is known here of any operation.
+"""
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 
-def forward_formula(node: Any, names: Any) -> str:
-    """What a node computed, in the user's names."""
-    args = [names.argument(node, i) for i in range(len(node.args))]
-    return f"{names.of(node)} = {node.op.name}({', '.join(args)})"
+from tinygrad_sm.debug.naming import Names
+from tinygrad_sm.debug.numpy_code import call, sequence, summed, tidy
+from tinygrad_sm.debug.opening import Opener, Term, UnopenableError, fixed, gathered, variable
+from tinygrad_sm.engine.tape import Node
+
+LONGEST = 3  # statements of an opened rule that are still a formula; beyond, the helpers of the rule keep their names
 
 
-def rule_formula(node: Any, position: int, names: Any) -> str:
-    """The rule for one operand in the user's names, on one line."""
-    return f"g_{names.argument(node, position)} = {node.op.rule(position).__name__}(...)"
+def forward_formula(node: Node, names: Names) -> str:
+    """What a node computed: `h = X @ W`, `loss = cross_entropy(scores, labels)`."""
+    assert node.op is not None  # a leaf was not computed
+    args, options = argument_terms(node, names), option_terms(node, names)
+    term = None
+    if not node.op.variadic:
+        term = Opener(str).spelled(node.op, args, options)
+    if term is None:
+        codes = [each.code for each in args]
+        codes = [sequence(codes, list)] if node.op.variadic else codes
+        term = Term(None, call(ast.Name(node.op.name), codes, {key: each.code for key, each in options.items()}))
+    return f"{outputs_named(node, names)} = {ast.unparse(ast.fix_missing_locations(term.code))}"
+
+
+def rule_formula(node: Node, position: int, names: Names) -> str:
+    """The rule for one operand, the cotangent of the output being `g`: `g_W = X.T @ g`."""
+    edge = node.parents[position]
+    name = names.gradient(edge) if edge else f"g_{names.argument(node, position)}"
+    try:
+        statements, term = _opened(node, position, names, open_helpers=True)
+        if len(statements) > LONGEST:
+            shorter = _opened(node, position, names, open_helpers=False)
+            statements, term = min((statements, term), shorter, key=lambda opened: len(opened[0]))
+    except UnopenableError:
+        return f"{name} = {rule_call(node, position, names)}"
+    parts = [ast.unparse(each) for each in statements]
+    return " ; ".join([*parts, f"{name} = {ast.unparse(ast.fix_missing_locations(term))}"])
+
+
+def _opened(node: Node, position: int, names: Names, open_helpers: bool) -> tuple[list[ast.stmt], ast.expr]:
+    """The statements and the result of a rule; the values of g do not matter, only its shape."""
+    assert node.op is not None
+    cotangents = [np.ones_like(value) for value in node.values]
+    opener = Opener(_fresh(names), deep=False, open_helpers=open_helpers)
+    with np.errstate(all="ignore"):
+        term = opener.open(
+            node.op.rule(position),
+            rule_terms(node, position, names, gathered_if_several([variable(g, "g") for g in cotangents])),
+            option_terms(node, names),
+        )
+    code = tidy(opener.statements, term.code, opener.shared)
+    if node.op.elementwise:
+        code = summed(code, np.shape(term.value), node.args[position].shape)
+    return opener.statements, code
+
+
+def rule_call(node: Node, position: int, names: Names) -> str:
+    """The rule for one operand as a call of it."""
+    assert node.op is not None
+    terms = rule_terms(node, position, names, variable(None, "g"))
+    options = {key: term.code for key, term in option_terms(node, names).items()}
+    code = call(ast.Name(node.op.rule(position).__name__), [term.code for term in terms], options)
+    return ast.unparse(ast.fix_missing_locations(code))
+
+
+def rule_terms(node: Node, position: int, names: Names, g: Term) -> list[Term]:
+    """The arguments of a rule: the cotangent, the output, the position for a variadic operation, the operands."""
+    assert node.op is not None
+    outs = [variable(value, names.of(node, i)) for i, value in enumerate(node.values)]
+    args = argument_terms(node, names)
+    head = [g, gathered_if_several(outs)]
+    return [*head, fixed(position), gathered(args, tuple)] if node.op.variadic else [*head, *args]
+
+
+def argument_terms(node: Node, names: Names) -> list[Term]:
+    """The arguments of a node's forward, under their names."""
+    edges = zip(node.args, node.parents, strict=True)
+    return [variable(value, names.of(*edge)) if edge else constant_term(value, names) for value, edge in edges]
+
+
+def option_terms(node: Node, names: Names) -> dict[str, Term]:
+    """The options of a node."""
+    return {key: constant_term(value, names) for key, value in node.kwargs.items()}
+
+
+def constant_term(value: Any, names: Names) -> Term:
+    """A constant: an array by its name, what holds arrays item by item, anything else as a literal."""
+    if isinstance(value, np.ndarray):
+        return variable(value, names.constant(value))
+    if isinstance(value, (tuple, list)):
+        return gathered([constant_term(item, names) for item in value], type(value))
+    return fixed(value)
+
+
+def gathered_if_several(terms: Sequence[Term]) -> Term:
+    """The term itself, or a tuple of terms where an operation has several outputs."""
+    return terms[0] if len(terms) == 1 else gathered(terms, tuple)
+
+
+def outputs_named(node: Node, names: Names) -> str:
+    """The target of the assignment: `h`, or `a, b` where an operation has several outputs."""
+    return ", ".join(names.of(node, i) for i in range(len(node.values)))
+
+
+def _fresh(names: Names) -> Callable[[str], str]:
+    """Names for the variables of a rule, which a formula shows for itself: distinct from the tape's names only."""
+    taken = {name for name, _ in names.values()} | {"g"}
+
+    def fresh(base: str) -> str:
+        name, i = base, 2
+        while name in taken:
+            name, i = f"{base}_{i}", i + 1
+        taken.add(name)
+        return name
+
+    return fresh

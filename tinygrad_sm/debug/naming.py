@@ -12,15 +12,16 @@ import contextlib
 import itertools
 import keyword
 import linecache
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from tinygrad_sm.debug.literals import literal
 from tinygrad_sm.display import argument
 from tinygrad_sm.engine.tape import Edge, Node
 from tinygrad_sm.location import Location, user_frame
+from tinygrad_sm.numpy_calls import flat
 from tinygrad_sm.operand import Operand
 
 RESERVED = {"np", "g", "out", "residual", "position", "print", "float", "int", "range", "len", "max", "min", "sum"}
@@ -38,18 +39,17 @@ class Names:
         self._variables = variables or {}
         self._taken: set[str] = set(RESERVED)
         self._of: dict[Edge, str] = {}
-        self._constants: dict[int, str] = {}
+        self._constants: dict[int, tuple[str, Any]] = {}  # by id, with the array, so that no other takes the id
         last_of_call = _last_of_each_call(nodes)
         for node in nodes:
             for i in range(len(node.values)):
                 self._of[node, i] = self._unique(self._base(node, i, node in last_of_call))
         for node in nodes:
             for position, (value, edge) in enumerate(zip(node.args, node.parents, strict=True)):
-                if edge is None and isinstance(value, np.ndarray) and id(value) not in self._constants:
-                    self._constants[id(value)] = self._unique(self._base_of_constant(node, position))
+                if edge is None:
+                    self._name_constants(value, self._base_of_constant(node, position))
             for option, value in node.kwargs.items():
-                if isinstance(value, np.ndarray) and id(value) not in self._constants:
-                    self._constants[id(value)] = self._unique(self._variables.get(id(value)) or option)
+                self._name_constants(value, option)
 
     def of(self, node: Node, output: int = 0) -> str:
         """The name of an output of a node."""
@@ -67,15 +67,17 @@ class Names:
     def constant(self, value: Any) -> str:
         """The name of an array that carries no gradient; a literal for anything else."""
         known = self._constants.get(id(value)) if isinstance(value, np.ndarray) else None
-        return known or literal(value)
+        return known[0] if known else literal(value)
 
     def values(self) -> Iterator[tuple[str, Any]]:
         """Every name with its array."""
         for (node, i), name in self._of.items():
             yield name, node.values[i]
-        constants = {id(value): value for node in self.number for value in (*node.args, *node.kwargs.values())}
-        for key, name in self._constants.items():
-            yield name, constants[key]
+        yield from self._constants.values()
+
+    def constants(self) -> Iterator[tuple[str, Any]]:
+        """The name and the array of every constant."""
+        yield from self._constants.values()
 
     def fresh(self, base: str) -> str:
         """A name like this one that nothing has yet, taken from now on."""
@@ -85,8 +87,15 @@ class Names:
         name, i = base, 2
         while name in self._taken or f"g_{name}" in self._taken:
             name, i = f"{base}_{i}", i + 1
-        self._taken.add(name)
+        self._taken |= {name, f"g_{name}"}
         return name
+
+    def _name_constants(self, value: Any, base: str) -> None:
+        """Names for an array, or for those within an index or a list."""
+        for array in flat([value]):
+            if isinstance(array, np.ndarray) and id(array) not in self._constants:
+                known = self._variables.get(id(array))
+                self._constants[id(array)] = self._unique(identifier(known) if known else base), array
 
     def _base(self, node: Node, output: int, last_of_call: bool) -> str:
         tensor = node.outputs[output]() if output < len(node.outputs) else None
@@ -98,47 +107,11 @@ class Names:
         return f"{node.op.name if node.op else 'leaf'}_{self.number[node]}"
 
     def _base_of_constant(self, node: Node, position: int) -> str:
-        known = self._variables.get(id(node.args[position]))
-        if not known and node.location:
-            known = argument_name(node, position)
+        known = argument_name(node, position)
         if known:
             return identifier(known)
         assert node.op is not None  # a leaf has no arguments
         return identifier(argument(node.op, position).partition("[")[0])
-
-
-def literal(value: Any) -> str:
-    """Python code for a constant that is no array worth a name: a number, an index, an axis, a dtype.
-
-    >>> literal((slice(1, None), ..., np.float32))
-    '(slice(1, None), ..., np.float32)'
-    """
-    if isinstance(value, tuple):
-        return f"({', '.join(map(literal, value))}{',' * (len(value) == 1)})"
-    if isinstance(value, list):
-        return f"[{', '.join(map(literal, value))}]"
-    if isinstance(value, slice):
-        parts = [literal(part) for part in (value.start, value.stop, value.step)]
-        return f"slice({', '.join(parts if value.step is not None else parts[:2])})"
-    if value is Ellipsis:
-        return "..."
-    if isinstance(value, type) and issubclass(value, np.generic):
-        return f"np.{value.__name__}"
-    if isinstance(value, np.dtype):
-        return f"np.{value.type.__name__}"
-    if isinstance(value, (np.ndarray, np.generic)):
-        return _array_literal(value)
-    if isinstance(value, type):
-        return value.__name__
-    return repr(value)
-
-
-def _array_literal(value: Any) -> str:
-    """Code that makes the very array; NumPy's bool is the only type whose name in NumPy ends in an underscore."""
-    kind = f"np.{value.dtype.name}" if value.dtype.kind != "b" else "bool"
-    with np.printoptions(floatmode="unique", threshold=sys.maxsize):
-        text = repr(value.tolist()).replace("nan", "np.nan").replace("inf", "np.inf")
-    return f"np.{value.dtype.name}({text})" if isinstance(value, np.generic) else f"np.array({text}, dtype={kind})"
 
 
 def identifier(name: str) -> str:
@@ -203,6 +176,7 @@ def target(location: Location, output: int = 0, outputs: int = 1) -> str | None:
 def argument_name(node: Node, position: int) -> str | None:
     """The name that stands in the user's expression where a node got its argument, None for anything but a name."""
     found = expression_at(node.location) if node.location else None
+    assert node.op is not None
     expression = found[0] if found else None
     if isinstance(expression, ast.BinOp):
         return name_of((expression.left, expression.right)[position]) if len(node.args) == 2 else None

@@ -15,6 +15,7 @@ import numpy as np
 
 from tinygrad_sm.engine.primitive import Array, primitive
 from tinygrad_sm.errors import ArgumentError, ShapeError, TargetError
+from tinygrad_sm.operand import plain
 from tinygrad_sm.ops.activation import sigmoid, softplus
 from tinygrad_sm.ops.samples import Recipe, Sample, integers, normal, uniform
 from tinygrad_sm.ops.softmax_family import log_softmax, shifted_exp, softmax
@@ -229,8 +230,10 @@ def cross_entropy_textbook(
 ) -> Array:
     axis = class_axis(logits.ndim)
     q, count = wanted(logits, target, weight, ignore_index, label_smoothing)
-    p = np.exp(logits) / np.sum(np.exp(logits), axis=axis, keepdims=True)
-    return reduce(-np.sum(q * np.log(p), axis=axis), reduction, count)
+    top = np.max(plain(logits), axis=axis, keepdims=True)  # which cancels, and so is a constant
+    shifted = logits - top
+    log_p = shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
+    return reduce(-np.sum(q * log_p, axis=axis), reduction, count)
 
 
 @primitive(

@@ -1,7 +1,8 @@
 """The stable family around softmax: logsumexp, softmax and log_softmax.
 
 All of them shift by the largest value first, because e**(x - max) cannot overflow and the shift cancels. Where every
-value of a row is -inf (a fully masked row) softmax is zero, and where k values are +inf it is 1/k on those.
+value of a row is -inf (a fully masked row) softmax is zero, and where k values are +inf it is 1/k on those. As the shift
+cancels it has no derivative: the textbook formulas take it from the plain values, as a constant.
 
 Source: P. Blanchard, D. J. Higham and N. J. Higham, Accurately computing the log-sum-exp and softmax functions, IMA J.
 Numer. Anal. 41, 2021.
@@ -13,6 +14,7 @@ import numpy as np
 
 from tinygrad_sm.engine.primitive import Array, primitive
 from tinygrad_sm.ops.reduction import SAMPLES, Axis, restore_axes
+from tinygrad_sm.operand import plain
 from tinygrad_sm.ops.samples import Sample, normal
 
 ALONG_AXIS = [Sample(normal(2, 3)), Sample(normal(2, 3), axis=0), Sample(normal(2, 3, 2), axis=1), Sample(normal(3))]
@@ -67,7 +69,9 @@ def logsumexp_vjp_x(g: Array, out: Array, x: Array, axis: Axis = None, keepdims:
 
 @logsumexp.textbook
 def logsumexp_textbook(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
-    return np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims))
+    top = np.max(plain(x), axis=axis, keepdims=True)
+    out = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
+    return out if keepdims else np.squeeze(out, axis)
 
 
 @primitive(samples=ALONG_AXIS)
@@ -91,7 +95,8 @@ def softmax_vjp_x(g: Array, out: Array, x: Array, axis: Axis = -1) -> Array:
 
 @softmax.textbook
 def softmax_textbook(x: Array, axis: Axis = -1) -> Array:
-    e = np.exp(x)
+    top = np.max(plain(x), axis=axis, keepdims=True)
+    e = np.exp(x - top)
     return e / np.sum(e, axis=axis, keepdims=True)
 
 
@@ -119,4 +124,6 @@ def log_softmax_vjp_x(g: Array, out: Array, x: Array, axis: Axis = -1) -> Array:
 
 @log_softmax.textbook
 def log_softmax_textbook(x: Array, axis: Axis = -1) -> Array:
-    return x - np.log(np.sum(np.exp(x), axis=axis, keepdims=True))
+    top = np.max(plain(x), axis=axis, keepdims=True)
+    shifted = x - top
+    return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))

@@ -1,0 +1,566 @@
+"""Functions opened into NumPy: a rule or a forward run on one set of arguments and, meanwhile, written down.
+
+A rule branches on shapes, types and options only, so for one recorded call it is a straight line. `Opener` walks over
+its source with the recorded values in hand: what is known from shapes and options alone becomes a number, calls of this
+package's own functions are opened in their turn, and what is left is NumPy on the user's variables. No operation is
+known here by name: one that is registered tomorrow opens as well. Read `numpy_code.py` for how code is spelled.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import functools
+import inspect
+import operator
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_sm.debug import numpy_code
+from tinygrad_sm.debug.numpy_code import Code
+from tinygrad_sm.engine.primitive import Primitive
+from tinygrad_sm.engine.tensor import Tensor
+from tinygrad_sm.location import PACKAGE
+from tinygrad_sm.numpy_calls import flat
+from tinygrad_sm.operand import plain
+
+
+class UnopenableError(Exception):
+    """The source uses a part of Python that is not opened, or cannot be found: the call stands as it is instead."""
+
+
+class Term(NamedTuple):
+    """What an expression amounts to: its value here, and the code that computes it in the script."""
+
+    value: Any
+    code: Code
+    fixed: bool = False  # follows from shapes, types and options alone; a number then is a literal in the code
+    items: tuple[Term, ...] | None = None  # of a tuple or list put together from terms
+
+
+def fixed(value: Any) -> Term:
+    """A term that is known beforehand; NumPy's scalars become Python's, so that they promote no array."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return Term(value, numpy_code.constant(value), True)
+
+
+def variable(value: Any, name: str) -> Term:
+    """A term that is a variable of the script."""
+    return Term(value, ast.Name(name))
+
+
+# What tells nothing of the values of an array: its result is known beforehand whatever the array holds.
+METADATA = {"shape", "ndim", "dtype", "size"}
+METADATA_CALLS = (len, isinstance, np.shape, np.ndim, np.size, np.result_type, np.broadcast_shapes, type)
+# What takes tuples and lists apart and puts them together.
+TAKES_APART = (tuple, list, all, any, sum, enumerate, zip, range, reversed)
+ARITHMETIC: dict[type[ast.AST], Callable[..., Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+    ast.MatMult: operator.matmul,
+    ast.Mod: operator.mod,
+    ast.FloorDiv: operator.floordiv,
+    ast.BitAnd: operator.and_,
+    ast.BitOr: operator.or_,
+    ast.BitXor: operator.xor,
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+    ast.Invert: operator.invert,
+    ast.Not: operator.not_,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Is: operator.is_,
+    ast.IsNot: operator.is_not,
+    ast.In: lambda a, b: a in b,
+    ast.NotIn: lambda a, b: a not in b,
+}
+
+
+class Scope(NamedTuple):
+    """The names that a function being opened sees."""
+
+    local: dict[str, Term]
+    outer: Mapping[str, Any]
+
+
+class Opener(ast.NodeVisitor):
+    """Opens one function after another into `statements`, in which every new name comes from `fresh`.
+
+    Args: fresh: makes an unused name like the one it gets. deep: open operations too, not only functions; open_helpers:
+    open those. Operations on tensors get a statement each, and `edges` tells the name of every one.
+    """
+
+    def __init__(self, fresh: Callable[[str], str], *, deep: bool = True, open_helpers: bool = True) -> None:
+        self.fresh = fresh
+        self.deep = deep
+        self.open_helpers = open_helpers
+        self.statements: list[ast.stmt] = []
+        self.edges: dict[Any, str] = {}
+        self.shared: set[str] = set()  # names that stand for an argument, not for a variable of the function's own
+        self._scope = Scope({}, {})
+
+    def open(self, function: Callable[..., Any], args: Sequence[Term], options: Mapping[str, Term]) -> Term:
+        """Open a call: its statements are added, and the term for its result is returned."""
+        body, outer = source_of(function)
+        signature = inspect.signature(function)
+        bound = signature.bind(*args, **options).arguments
+        defaults = {
+            name: fixed(parameter.default)
+            for name, parameter in signature.parameters.items()
+            if name not in bound and parameter.default is not inspect.Parameter.empty
+        }
+        local = {name: self._shared(term, name, body) for name, term in {**defaults, **bound}.items()}
+        before, self._scope = self._scope, Scope(local, outer)
+        try:
+            return self._run(body) or fixed(None)
+        finally:
+            self._scope = before
+
+    def assign(self, name: str, term: Term) -> Term:
+        """Give a term a name of its own, unless it is one already or a number."""
+        if isinstance(term.code, ast.Name) or term.items is not None or _is_literal(term):
+            return term
+        return self._emit(self.fresh(name), term)
+
+    def _emit(self, name: str, term: Term) -> Term:
+        self.statements.append(numpy_code.assignment(name, term.code))
+        if _is_recorded(term.value):
+            self.edges[term.value._edge] = name
+        return Term(term.value, ast.Name(name), term.fixed)
+
+    def _shared(self, term: Any, name: str, body: Sequence[ast.stmt]) -> Any:
+        """An argument that the function reads twice is computed once."""
+        if not isinstance(term, Term) or _is_literal(term) or numpy_code.is_simple(term.code):
+            return term
+        uses = sum(isinstance(each, ast.Name) and each.id == name for part in body for each in ast.walk(part))
+        named = self.assign(name, term) if uses > 1 else term
+        self.shared |= {named.code.id} if isinstance(named.code, ast.Name) else set()
+        return named
+
+    # Statements.
+
+    def _run(self, body: Sequence[ast.stmt]) -> Term | None:
+        """Carry out statements up to the first return, whose term is the result."""
+        for statement in body:
+            if isinstance(statement, ast.Return):
+                return self.visit(statement.value) if statement.value else fixed(None)
+            if isinstance(statement, ast.If | ast.With):
+                returned = self._run(self._taken(statement))
+                if returned:
+                    return returned
+            else:
+                self.visit(statement)
+        return None
+
+    def _taken(self, statement: ast.If | ast.With) -> list[ast.stmt]:
+        """The branch that this call takes; the body of a `with`, which in a rule or forward is about warnings."""
+        if isinstance(statement, ast.With):
+            return statement.body
+        return statement.body if self.visit(statement.test).value else statement.orelse
+
+    def visit_Expr(self, node: ast.Expr) -> None:
+        """A call for what it does: one of NumPy's is written down, one of ours only checks its arguments."""
+        if isinstance(node.value, ast.Call):
+            function = self.visit(node.value.func)
+            args, options = self._arguments(node.value)
+            result = _call(function.value, args, options)
+            if not _is_ours(function.value):
+                code = numpy_code.call(function.code, [a.code for a in args], {k: v.code for k, v in options.items()})
+                self.statements.append(ast.Expr(code))
+            elif result is not None:
+                raise UnopenableError(ast.unparse(node))
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        """An assignment to names, or to elements of an array that the function made."""
+        term = self.visit(node.value)
+        for target in node.targets:
+            self._bind(target, term)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        """An assignment with an annotation."""
+        if node.value:
+            self._bind(node.target, self.visit(node.value))
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        """`x += y` as `x = x + y`: on the arrays of a rule or forward it is the same."""
+        load = ast.parse(ast.unparse(node.target), mode="eval").body
+        self._bind(node.target, self.visit(ast.BinOp(load, node.op, node.value)))
+
+    def _bind(self, target: ast.expr, term: Term) -> None:
+        if isinstance(target, ast.Name):
+            self._scope.local[target.id] = self.assign(target.id, term)
+        elif isinstance(target, ast.Tuple):
+            for part, item in zip(target.elts, self._parts(target, term), strict=True):
+                self._bind(part, item)
+        elif isinstance(target, ast.Subscript):
+            base, index = self.visit(target.value), self.visit(target.slice)
+            base.value[index.value] = term.value
+            self.statements.append(numpy_code.assignment(numpy_code.subscript(base.code, index), term.code))
+        else:
+            raise UnopenableError(ast.unparse(target))
+
+    def _parts(self, target: ast.Tuple, term: Term) -> list[Term]:
+        """The items of a term that a tuple of targets takes apart: in one statement if it is the result of a call."""
+        if term.items is not None or _is_literal(term) or not all(isinstance(e, ast.Name) for e in target.elts):
+            return _items(self.assign("parts", term))
+        names = [self.fresh(ast.unparse(each)) for each in target.elts]
+        left = ast.Tuple([ast.Name(name) for name in names])
+        self.statements.append(numpy_code.assignment(left, term.code))
+        return [Term(value, ast.Name(name), term.fixed) for value, name in zip(term.value, names, strict=True)]
+
+    # Expressions.
+
+    def generic_visit(self, node: ast.AST) -> Any:
+        """Anything that is not spelled out here is not opened."""
+        raise UnopenableError(f"{type(node).__name__}: {ast.unparse(node)}")
+
+    def visit_Constant(self, node: ast.Constant) -> Term:
+        """A literal."""
+        return fixed(node.value)
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> Term:
+        """A message, which nobody gets to see."""
+        return fixed(ast.unparse(node))
+
+    def visit_Name(self, node: ast.Name) -> Term:
+        """A local variable, or what the module or Python calls so."""
+        if node.id in self._scope.local:
+            return self._scope.local[node.id]
+        if node.id in self._scope.outer:
+            return Term(self._scope.outer[node.id], node, True)
+        if hasattr(builtins, node.id):
+            return Term(getattr(builtins, node.id), node, True)
+        raise UnopenableError(f"unknown name {node.id}")
+
+    def visit_Attribute(self, node: ast.Attribute) -> Term:
+        """Metadata is known; anything else is an attribute in the script too."""
+        base = self._operand(self.visit(node.value))
+        value = getattr(base.value, node.attr)
+        if node.attr in METADATA:
+            return fixed(value)
+        return self._made(value, ast.Attribute(base.code, node.attr), base.fixed)
+
+    def visit_Subscript(self, node: ast.Subscript) -> Term:
+        """An element: of a tuple of terms the term itself, of an array code."""
+        base, index = self._operand(self.visit(node.value)), self.visit(node.slice)
+        if base.items is not None and index.fixed:
+            part = base.items[index.value]
+            return gathered(part, tuple) if isinstance(index.value, slice) else part  # type: ignore[arg-type]
+        value = base.value[index.value]
+        return self._made(value, numpy_code.subscript(base.code, index), base.fixed and index.fixed)
+
+    def visit_Slice(self, node: ast.Slice) -> Term:
+        """A slice with known ends."""
+        parts = [self.visit(part).value if part else None for part in (node.lower, node.upper, node.step)]
+        return fixed(slice(*parts))
+
+    def visit_Tuple(self, node: ast.Tuple) -> Term:
+        """A tuple of terms."""
+        return gathered(list(self._unpacked(node.elts)), tuple)
+
+    def visit_List(self, node: ast.List) -> Term:
+        """A list of terms."""
+        return gathered(list(self._unpacked(node.elts)), list)
+
+    def visit_BinOp(self, node: ast.BinOp) -> Term:
+        """Arithmetic."""
+        left, right = self._operand(self.visit(node.left)), self._operand(self.visit(node.right))
+        return self._arithmetic(node.op, left, right)
+
+    def _arithmetic(self, symbol: ast.operator, left: Term, right: Term) -> Term:
+        value = ARITHMETIC[type(symbol)](left.value, right.value)
+        for kept, other in ((left, right), (right, left)):
+            if _changes_nothing(symbol, _number(other), kept is right) and _same(value, kept.value):
+                return kept
+        if isinstance(symbol, ast.MatMult) and numpy_code.row_of_ones(left.code) and right.value.ndim == 2:
+            axis = ast.keyword("axis", ast.Constant(0))
+            return self._made(value, ast.Call(ast.Attribute(right.code, "sum"), [], [axis]))
+        return self._made(value, ast.BinOp(left.code, symbol, right.code), left.fixed and right.fixed)
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> Term:
+        """A sign, or a negation."""
+        operand = self._operand(self.visit(node.operand))
+        value = ARITHMETIC[type(node.op)](operand.value)
+        return self._made(value, ast.UnaryOp(node.op, operand.code), operand.fixed or value is True or value is False)
+
+    def visit_Compare(self, node: ast.Compare) -> Term:
+        """A comparison, by element or of what is known; a chain of them only of what is known."""
+        terms = [self._operand(self.visit(each)) for each in (node.left, *node.comparators)]
+        if len(terms) == 2:
+            value = ARITHMETIC[type(node.ops[0])](terms[0].value, terms[1].value)
+            code = ast.Compare(terms[0].code, node.ops, [terms[1].code])
+            return self._made(value, code, isinstance(value, bool))
+        pairs = zip(node.ops, terms, terms[1:], strict=False)
+        return fixed(all(ARITHMETIC[type(op)](a.value, b.value) for op, a, b in pairs))
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> Term:
+        """`and` and `or`: the operand that decides."""
+        term = fixed(None)
+        for each in node.values:
+            term = self.visit(each)
+            if bool(term.value) == isinstance(node.op, ast.Or):
+                break
+        return term
+
+    def visit_IfExp(self, node: ast.IfExp) -> Term:
+        """The branch that this call takes."""
+        return self.visit(node.body if self.visit(node.test).value else node.orelse)  # type: ignore[no-any-return]
+
+    def visit_GeneratorExp(self, node: ast.GeneratorExp | ast.ListComp) -> Term:
+        """A comprehension, item by item."""
+        if len(node.generators) > 1:
+            raise UnopenableError(ast.unparse(node))
+        loop, outside, found = node.generators[0], dict(self._scope.local), []
+        for item in _items(self.visit(loop.iter)):
+            self._bind(loop.target, item)
+            if all(self.visit(test).value for test in loop.ifs):
+                found.append(self.visit(node.elt))
+        self._scope.local.clear()
+        self._scope.local.update(outside)
+        return gathered(found, list)
+
+    def visit_ListComp(self, node: ast.ListComp) -> Term:
+        """A comprehension, item by item."""
+        return self.visit_GeneratorExp(node)
+
+    def visit_Call(self, node: ast.Call) -> Term:
+        """A call: opened if it is one of ours, else code."""
+        function = self.visit(node.func)
+        args, options = self._arguments(node)
+        return self.call(function, args, options)
+
+    def call(self, function: Term, args: Sequence[Term], options: Mapping[str, Term]) -> Term:
+        """A call of a function at hand with terms: opened if it is one of ours, else code."""
+        target = function.value
+        if target is plain:
+            return Term(plain(args[0].value), args[0].code)
+        if isinstance(target, Primitive):
+            return self._operation(target, args, options) if self.deep else self._as_code(function, args, options)
+        known = all(_is_literal(term) for term in (*args, *options.values())) and _is_ours(target)
+        if known or _is_metadata_call(target) or target in TAKES_APART:
+            return _from_items(target, args, options)
+        if _is_ours(target) and self.open_helpers:
+            return self.open(target, args, options)
+        return self._as_code(function, args, options)
+
+    def _operation(self, op: Primitive, args: Sequence[Term], options: Mapping[str, Term]) -> Term:
+        """An operation: NumPy's function of the same result, its textbook formula or its forward opened."""
+        if any(_is_recorded(term.value) for term in args):
+            code = self._operation(op, [Term(plain(term.value), *term[1:]) for term in args], options).code
+            return Term(_call(op, args, options), code)
+        return self.spelled(op, args, options) or self._textbook(op, args, options) or self._forward(op, args, options)
+
+    def _forward(self, op: Primitive, args: Sequence[Term], options: Mapping[str, Term]) -> Term:
+        found = self.open(op.forward, args, options)
+        return _items(found)[0] if op.residual else found
+
+    def _textbook(self, op: Primitive, args: Sequence[Term], options: Mapping[str, Term]) -> Term | None:
+        """The unfused formula opened; None where there is none, or where it overflows and the fused one does not."""
+        if op.unfused is None:
+            return None
+        value, before = _call(op, args, options), len(self.statements)
+        with np.errstate(all="ignore"):
+            term = self.open(op.unfused, args, options)
+        if close(term.value, value):
+            return term
+        del self.statements[before:]
+        return None
+
+    def spelled(self, op: Primitive, args: Sequence[Term], options: Mapping[str, Term]) -> Term | None:
+        """An operation as NumPy itself spells it, as an operator or a function; None where NumPy does not."""
+        value = _call(op, args, options)
+        for function in op.numpy:
+            symbol = numpy_code.OPERATORS.get(function)
+            if symbol is not None and not options:
+                return self._symbol(symbol, args)
+            try:
+                with np.errstate(all="ignore"):
+                    theirs = _call(function, args, options)
+            except (TypeError, ValueError, IndexError):
+                continue
+            if _same(theirs, plain(value)):
+                name = ast.Attribute(ast.Name("np"), function.__name__)
+                return self._as_code(Term(function, name, True), args, options)
+        return None
+
+    def _symbol(self, symbol: Any, args: Sequence[Term]) -> Term:
+        if isinstance(symbol, ast.cmpop):
+            value = ARITHMETIC[type(symbol)](args[0].value, args[1].value)
+            return self._made(value, ast.Compare(args[0].code, [symbol], [args[1].code]))
+        if isinstance(symbol, ast.unaryop):
+            return self._made(ARITHMETIC[type(symbol)](args[0].value), ast.UnaryOp(symbol, args[0].code))
+        return self._arithmetic(symbol, args[0], args[1])
+
+    def _as_code(self, function: Term, args: Sequence[Term], options: Mapping[str, Term]) -> Term:
+        """A call that stands in the script, in its shortest spelling."""
+        symbol = numpy_code.OPERATORS.get(function.value) if not options else None
+        if symbol is not None:
+            return self._symbol(symbol, args)
+        value = _call(function.value, args, options)
+        known = function.fixed and all(term.fixed for term in (*args, *options.values()))
+        codes = [term.code for term in args]
+        code = numpy_code.call(function.code, codes, {key: term.code for key, term in options.items()})
+        chosen = _choice(function, args, value)
+        if chosen:
+            return chosen
+        if not _is_recorded(value):
+            code = numpy_code.shortened(code, _owner(function.value), args, value)
+        return self._made(value, code, known)
+
+    # Helpers.
+
+    def _arguments(self, node: ast.Call) -> tuple[list[Term], dict[str, Term]]:
+        args = [self._operand(term) for term in self._unpacked(node.args)]
+        return args, {str(each.arg): self._operand(self.visit(each.value)) for each in node.keywords}
+
+    def _unpacked(self, nodes: Sequence[ast.expr]) -> Iterator[Term]:
+        for node in nodes:
+            yield from _items(self.visit(node.value)) if isinstance(node, ast.Starred) else (self.visit(node),)
+
+    def _operand(self, term: Term) -> Term:
+        """A term to compute with: an operation on tensors has had a statement of its own by then."""
+        recorded = _is_recorded(term.value) and not isinstance(term.code, ast.Name)
+        return self._emit(self.fresh(term.value._edge[0].op.name), term) if recorded else term
+
+    def _made(self, value: Any, code: Code, known: bool = False) -> Term:
+        """The term of what was computed; where it followed from what is known, and is no array, a literal."""
+        literal = known and isinstance(value, (int, float, str, tuple, list, slice, type(None), np.generic, np.dtype))
+        if literal and not _holds_arrays(value):
+            return fixed(value)
+        return Term(value, code, known)
+
+
+def _is_literal(term: Term) -> bool:
+    """Whether a term is written as a number or the like, and so needs no name."""
+    return term.fixed and not _holds_arrays(term.value)
+
+
+def _holds_arrays(value: Any) -> bool:
+    return any(isinstance(item, np.ndarray) for item in flat([value]))
+
+
+def _is_recorded(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.requires_grad
+
+
+def _is_ours(function: Any) -> bool:
+    """Whether a function is one of this package or of the user's, which can be opened, rather than one of NumPy's."""
+    module = getattr(function, "__module__", None) or ""
+    return isinstance(function, Primitive) or (
+        inspect.isfunction(function) and (module.partition(".")[0] == PACKAGE or module.partition(".")[0] != "numpy")
+    )
+
+
+def _is_metadata_call(function: Any) -> bool:
+    return any(function is each for each in METADATA_CALLS)
+
+
+def _call(function: Any, args: Sequence[Term], options: Mapping[str, Term]) -> Any:
+    return function(*[term.value for term in args], **{key: term.value for key, term in options.items()})
+
+
+def _owner(function: Any) -> Any:
+    """The array whose method a function is; None for any other function."""
+    owner = getattr(function, "__self__", None)
+    return owner if isinstance(owner, np.ndarray) else None
+
+
+def _from_items(function: Any, args: Sequence[Term], options: Mapping[str, Term]) -> Term:
+    """A function of Python's own that takes tuples apart and puts them together."""
+    if function in (tuple, list) and args:
+        return gathered(list(_items(args[0])), function)
+    if function is enumerate:
+        return gathered([gathered([fixed(i), item], tuple) for i, item in enumerate(_items(args[0]))], list)
+    if function is zip:
+        rows = zip(*[list(_items(term)) for term in args], strict=False)
+        return gathered([gathered(list(row), tuple) for row in rows], list)
+    return fixed(_call(function, args, options))
+
+
+def _items(term: Term) -> list[Term]:
+    """The items of a tuple or list."""
+    if term.items is not None:
+        return list(term.items)
+    parts = [Term(item, numpy_code.subscript(term.code, fixed(i)), term.fixed) for i, item in enumerate(term.value)]
+    return [fixed(part.value) if _is_literal(part) else part for part in parts]
+
+
+def gathered(terms: Sequence[Term], kind: type) -> Term:
+    """A tuple or list of terms."""
+    value = kind([term.value for term in terms])
+    if all(_is_literal(term) for term in terms):
+        return fixed(value)
+    known = all(term.fixed for term in terms)
+    return Term(value, numpy_code.sequence([term.code for term in terms], kind), known, tuple(terms))
+
+
+def _same(value: Any, other: Any) -> bool:
+    """Whether two arrays are the same in shape, type and every element."""
+    a, b = np.asarray(plain(value)), np.asarray(plain(other))
+    return a.shape == b.shape and a.dtype == b.dtype and bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))
+
+
+def close(value: Any, other: Any) -> bool:
+    """Whether two results are equal to rounding, and finite."""
+    a, b = np.asarray(plain(value)), np.asarray(plain(other))
+    if a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return False
+    rounding = 100 * np.finfo(b.dtype if b.dtype.kind == "f" else float).eps
+    return bool(np.allclose(a, b, rtol=rounding, atol=rounding * float(np.abs(b).max(initial=0.0))))
+
+
+def _number(term: Term) -> Any:
+    """The number that a term is whatever the values are: a literal, or 0 for a product with 0; else None."""
+    if term.fixed:
+        return term.value
+    return 0 if _has_factor_0(term.code) else None
+
+
+def _has_factor_0(code: Code) -> bool:
+    if isinstance(code, ast.BinOp) and isinstance(code.op, ast.Mult):
+        return _has_factor_0(code.left) or _has_factor_0(code.right)
+    return isinstance(code, ast.Constant) and code.value == 0
+
+
+def _changes_nothing(symbol: ast.operator, number: Any, on_the_left: bool) -> bool:
+    """Whether a number is neutral in a sum or product: 1 * x, x / 1, x ** 1, x + 0."""
+    if not isinstance(number, (int, float)):
+        return False
+    neutral = (
+        {ast.Mult: 1, ast.Add: 0} if on_the_left else {ast.Mult: 1, ast.Div: 1, ast.Pow: 1, ast.Add: 0, ast.Sub: 0}
+    )
+    return neutral.get(type(symbol)) == number
+
+
+def _choice(function: Term, args: Sequence[Term], value: Any) -> Term | None:
+    """What `np.where` chooses where the condition is known beforehand."""
+    if function.value is np.where and len(args) == 3 and _is_literal(args[0]):
+        chosen = args[1] if args[0].value else args[2]
+        return chosen if _same(chosen.value, value) else None
+    return None
+
+
+@functools.cache
+def source_of(function: Callable[..., Any]) -> tuple[list[ast.stmt], Mapping[str, Any]]:
+    """The statements of a function, without its docstring, and the names that it sees in its module.
+
+    Raises UnopenableError where the source cannot be found or is not a plain function.
+    """
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    except (OSError, TypeError, SyntaxError, IndexError) as error:
+        raise UnopenableError(f"{function!r} has no source") from error
+    if not isinstance(tree, ast.FunctionDef) or function.__closure__:
+        raise UnopenableError(f"{function!r} is no plain function")
+    body = tree.body[1:] if ast.get_docstring(tree) else tree.body
+    return body, function.__globals__
