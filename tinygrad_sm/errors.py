@@ -11,6 +11,7 @@
     |   |-- InPlaceError                  a write that would falsify the tape
     |   |-- StaleValueError               a value changed after it was recorded
     |   `-- RuleError                     a derivative rule that failed or returned the wrong shape
+    |-- NonFiniteError (FloatingPointError) NaN or infinity where debug.numerics() watches for it
     |-- GradcheckError (AssertionError)   a derivative that disagrees with finite differences
     |-- StateError (ValueError)           a state_dict that does not fit the module or optimiser
     |-- FileError (OSError)               a file that is missing, truncated or not ours
@@ -111,6 +112,10 @@ class StaleValueError(GradientError):
 
 class RuleError(GradientError):
     """A derivative rule that failed or returned the wrong shape."""
+
+
+class NonFiniteError(TinygradError, FloatingPointError):
+    """NaN or infinity where `debug.numerics` watches for it."""
 
 
 class GradcheckError(TinygradError, AssertionError):
