@@ -148,6 +148,7 @@ function showStep(step) {
   byId("formulas").replaceChildren(...step.formulas.map(formulaBlock));
   const roles = [...new Set(step.tensors.map((tensor) => tensor.role))];
   byId("tensors").replaceChildren(...roles.map((role) => tensorGroup(role, step.tensors)));
+  if (step.leftOut) byId("tensors").append(element("p", { class: "quiet" }, `… and ${step.leftOut} more operands, which are left out here.`));
 }
 
 function formulaBlock(formula) {
@@ -518,6 +519,7 @@ function start() {
   byId("slider").max = data.steps.length;
   byId("forward-pass").style.flexGrow = forward;
   byId("backward-pass").style.flexGrow = data.steps.length - forward;
+  byId("backward-pass").hidden = forward === data.steps.length;
   indexNodes();
   drawCode();
   drawDerived();

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import html
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -45,24 +46,21 @@ class Page:
         return f'{steps_table(self._data)}\n{self._svg}\n{frame} width="100%" height="800" style="border: 0"></iframe>'
 
 
-def player(
-    loss: Tensor | Recording, path: PathLike, *, cotangent: Any = None, title: str | None = None
-) -> Page:
+def player(loss: Tensor | Recording, path: PathLike, *, cotangent: Any = None, title: str | None = None) -> Page:
     """Write a page on which one plays, steps and rewinds through the forward and the backward pass of a tensor.
 
     Args: loss: the tensor, or a Recording of it. path: of the HTML file, which needs no network and nothing beside it.
     cotangent: as for `backward`. title: of the page.
 
     Returns the Page, which a notebook shows. Raises GradientError for a constant, StaleValueError where a recorded
-    value was overwritten, ArgumentError where there is too much for a page, FileError for a path that cannot be written.
+    value was overwritten, ArgumentError for too much for a page, FileError for a path that cannot be written.
 
     >>> x = Tensor([1.0, 2.0], requires_grad=True, name="x")
     >>> player((x * x).sum(), "square.html")
     <Page 'square.html' 4 steps, ... kB>
     """
     recording = _recording(loss, cotangent)
-    if title is not None and not isinstance(title, str):
-        raise DTypeError(f"debug.player: title is {type(title).__name__}", remedy="pass a string")
+    _check_text(path, title)
     name = recording.steps[len(recording.forward) - 1].name
     data = page_data(recording, f"{name}, forward and back" if title is None else title)
     svg = _graph(recording)
@@ -71,25 +69,31 @@ def player(
     return Page(text, path, data, svg)
 
 
+def _check_text(path: Any, title: Any) -> None:
+    if not isinstance(path, (str, os.PathLike)):
+        raise DTypeError(f"debug.player: path is {type(path).__name__}", remedy="pass the name of the file to write")
+    if title is not None and not isinstance(title, str):
+        raise DTypeError(f"debug.player: title is {type(title).__name__}", remedy="pass a string")
+
+
 def _recording(loss: Any, cotangent: Any) -> Recording:
     """The recording to show; an error where there is none, or where it is too long or too old to be shown."""
-    if not isinstance(loss, Recording):
-        loss = Recording(loss, cotangent, caller="debug.player")
-    elif cotangent is not None:
+    if isinstance(loss, Recording) and cotangent is not None:
         raise ArgumentError(
             "debug.player: a recording has its cotangent already", remedy="pass the cotangent to Recording"
         )
-    refuse_stale(loss.nodes, "debug.player")
-    if not loss.forward:
+    recording = loss if isinstance(loss, Recording) else Recording(loss, cotangent, caller="debug.player")
+    refuse_stale(recording.nodes, "debug.player")
+    if not recording.forward:
         raise GradientError(
             "debug.player: this tensor is a leaf, which no operation made", remedy="pass what you computed from it"
         )
-    if len(loss.steps) > MOST_STEPS:
+    if len(recording.steps) > MOST_STEPS:
         raise ArgumentError(
-            f"debug.player: {len(loss.steps)} steps are too many for a page, which holds {MOST_STEPS}",
+            f"debug.player: {len(recording.steps)} steps are too many for a page, which holds {MOST_STEPS}",
             remedy="record fewer time steps, layers or terms of a sum, or walk through them with debug.step",
         )
-    return loss
+    return recording
 
 
 def _graph(recording: Recording) -> str:
@@ -137,13 +141,17 @@ def steps_table(data: dict[str, Any]) -> str:
     """The steps as a table in plain HTML, one row a step."""
     rows = [
         f"<tr><th scope=row>{i + 1}</th><td>{step['phase']}</td><td>{_escape(step['op'])}</td>"
-        f"<td><code>{'<br>'.join(_escape(formula['symbols']) for formula in step['formulas'])}</code></td>"
+        f"<td><code>{'<br>'.join(map(_escape, _statements(step)))}</code></td>"
         f"<td>{_escape(step['place'])}</td></tr>"
         for i, step in enumerate(data["steps"])
     ]
     heads = "".join(f"<th scope=col>{name}</th>" for name in ("step", "pass", "operation", "formula", "line"))
     caption = f"{_escape(data['title'])}: {_escape(data['overview'])}"
     return "\n".join(["<table>", f"<caption>{caption}</caption>", f"<tr>{heads}</tr>", *rows, "</table>"])
+
+
+def _statements(step: dict[str, Any]) -> list[str]:
+    return [line for formula in step["formulas"] for line in formula["symbols"].split("\n")]
 
 
 def _escape(text: str) -> str:

@@ -42,7 +42,7 @@ class Arrays:
 def describe_array(array: Any, rows: int = ROWS, columns: int = COLUMNS) -> dict[str, Any]:
     """Shape, type, statistics and values of an array: a table of rows, from which rows and columns may be left out.
 
-    All axes but the last become rows. `part` says in words what is shown of a large array, and is empty for a small one.
+    All axes but the last become rows. `part` says what is shown of a large array, and is empty for a small one.
 
     >>> described = describe_array(np.arange(784.0), columns=60)
     >>> described["part"], described["columns"][:3], described["values"][0][:3]
@@ -120,7 +120,7 @@ def short(value: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A number as JSON can hold it: text that JavaScript reads back for what is not finite, as JSON has no word for it."""
+    """A number as JSON can hold it: for what is not finite, which JSON has no word for, text that JavaScript reads."""
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, int):

@@ -19,6 +19,7 @@ from tinygrad_sm.display import node_shapes
 from tinygrad_sm.engine.tape import Edge
 
 LONGEST = 400  # characters of a formula or of a line of the derived source; a constant may have thousands
+MOST = 24  # operands and contributions of one step; a concatenation may have hundreds
 NAME = re.compile(r"(?<![\w.])[^\W\d]\w*(?!\w|=[^= ]|\()")  # a variable in a formula, not an option or a function
 
 Dict = dict[str, Any]
@@ -63,8 +64,7 @@ def sentence(step: Step) -> str:
     recording, names = step.recording, step.recording.names
     place = f", {step.location}" if step.location else ""
     if step.phase == "forward":
-        args = [names.argument(step.node, i) for i, edge in enumerate(step.node.parents) if edge or _is_array(step, i)]
-        what = f"{step.op.name} makes {step.name} {node_shapes(step.node)} from {_listed(args)}"
+        what = f"{step.op.name} makes {step.name} {node_shapes(step.node)} from {_listed(list(_inputs(step)))}"
     else:
         sent = [f"{names.of(*each.edge)}{_ordinal(each)}" for each in step.contributions]
         what = f"{step.op.name} takes the gradient of {step.name} and passes it on to {_listed(sent)}"
@@ -89,6 +89,7 @@ def with_numbers(formula: str, values: dict[str, Any]) -> str:
 
 def _step(step: Step, arrays: Arrays, files: dict[str, int]) -> Dict:
     location = step.location
+    tensors = [tensor for group in _tensors(step) for tensor in group[:MOST]]
     return {
         "phase": step.phase,
         "node": step.number,
@@ -99,7 +100,8 @@ def _step(step: Step, arrays: Arrays, files: dict[str, int]) -> Dict:
         "marks": marks(location) if location else [],
         "sentence": sentence(step),
         "formulas": _formulas(step),
-        "tensors": [{**tensor, "array": arrays.number(tensor["array"])} for tensor in _tensors(step)],
+        "tensors": [{**tensor, "array": arrays.number(tensor["array"])} for tensor in tensors],
+        "leftOut": max(0, len(step.node.args) - MOST),
     }
 
 
@@ -112,40 +114,33 @@ def _formulas(step: Step) -> list[Dict]:
     else:
         formulas = [
             (recording.rule_formula(step.node, each.position), _destination(recording, each))
-            for each in step.contributions
+            for each in step.contributions[:MOST]
         ]
     return [
-        {"symbols": _cut(text), "numbers": _cut(with_numbers(text, values)), "reaches": reaches}
+        {"symbols": _lines(text), "numbers": _lines(with_numbers(text, values)), "reaches": reaches}
         for text, reaches in formulas
     ]
 
 
 def _values_in_sight(step: Step) -> dict[str, Any]:
     """The arrays that the formulas of a step may name."""
-    node, names = step.node, step.recording.names
-    values = {names.of(node, i): value for i, value in enumerate(node.values)}
-    for position in range(len(node.args)):
-        if _is_array(step, position):
-            values[names.argument(node, position)] = node.args[position]
-    values |= {names.constant(value): value for value in node.kwargs.values() if isinstance(value, np.ndarray)}
+    names = step.recording.names
+    values = {**_inputs(step), **_outputs(step)}
     if step.phase == "backward":
-        values |= {names.gradient((node, i)): g for i, g in enumerate(_cotangents(step))}
+        values |= _arriving(step)
         values |= {names.gradient(each.edge): each.value for each in step.contributions}
         if not isinstance(step.cotangent, tuple):
             values["g"] = step.cotangent
     return values
 
 
-def _tensors(step: Step) -> list[Dict]:
+def _tensors(step: Step) -> list[list[Dict]]:
     """The arrays that a step is about: what goes in and comes out, or what arrives, is sent and was kept for it."""
-    node, names = step.node, step.recording.names
-    inputs = _inputs(step)
-    outputs = {names.of(node, i): value for i, value in enumerate(node.values)}
     if step.phase == "forward":
-        return _group("in", inputs) + _group("out", outputs)
-    arriving = {names.gradient((node, i)): g for i, g in enumerate(_cotangents(step))}
+        return [_group("in", _inputs(step)), _group("out", _outputs(step))]
     sent = [tensor for each in step.contributions for tensor in _contribution(step.recording, each)]
-    return _group("arrives", arriving) + sent + _group("kept from the forward pass", {**inputs, **outputs})
+    kept = {**_outputs(step), **_inputs(step)}
+    return [_group("arrives", _arriving(step)), sent, _group("kept from the forward pass", kept)]
 
 
 def _group(role: str, named: dict[str, Any], note: str = "") -> list[Dict]:
@@ -153,14 +148,30 @@ def _group(role: str, named: dict[str, Any], note: str = "") -> list[Dict]:
 
 
 def _inputs(step: Step) -> dict[str, Any]:
+    """The operands of a step and the arrays among its constants and options, by name."""
     node, names = step.node, step.recording.names
-    operands = {names.argument(node, i): node.args[i] for i in range(len(node.args)) if _is_array(step, i)}
-    options = {names.constant(each): each for each in node.kwargs.values() if isinstance(each, np.ndarray)}
-    return {**operands, **options}
+    found = {}
+    for position, value in enumerate(node.args):
+        if isinstance(value, np.ndarray):
+            found[names.argument(node, position)] = value
+    for value in flat([*node.args, *node.kwargs.values()]):
+        name = names.constant(value)
+        if name:
+            found[name] = value
+    return found
+
+
+def _outputs(step: Step) -> dict[str, Any]:
+    return {step.recording.names.of(step.node, i): value for i, value in enumerate(step.node.values)}
+
+
+def _arriving(step: Step) -> dict[str, Any]:
+    cotangents = step.cotangent if isinstance(step.cotangent, tuple) else (step.cotangent,)
+    return {step.recording.names.gradient((step.node, i)): g for i, g in enumerate(cotangents)}
 
 
 def _contribution(recording: Recording, each: Contribution) -> list[Dict]:
-    """One contribution; before it what the rule returned, where that was still to be summed; after it the sum so far."""
+    """One contribution; before it what the rule returned, if that was still to be summed; after it the sum so far."""
     name = recording.names.gradient(each.edge)
     raw = np.asarray(each.raw)
     tensors = []
@@ -198,23 +209,17 @@ def _values(recording: Recording) -> list[Dict]:
 
 def _arrivals(recording: Recording) -> dict[Edge, list[Dict]]:
     """The gradient of each value as it comes together: the step after which it is so, and how much of it is there."""
-    output = checked(recording.output, "debug.player")
-    seed = {"step": len(recording.forward), "summary": _cut(summary(recording.cotangents[output])), "part": ""}
-    arrivals = {output: [seed]}
+    arrivals: dict[Edge, list[Dict]] = {}
+    if recording.backward:
+        output = checked(recording.output, "debug.player")
+        seed = {"step": len(recording.forward), "summary": _cut(summary(recording.cotangents[output])), "part": ""}
+        arrivals[output] = [seed]
     for step in recording.backward:
         for each in step.contributions:
             part = f"{each.ordinal} of {each.count}" if each.ordinal < each.count else ""
             arrival = {"step": step.index, "summary": _cut(summary(each.total)), "part": part}
             arrivals.setdefault(each.edge, []).append(arrival)
     return arrivals
-
-
-def _cotangents(step: Step) -> tuple[Any, ...]:
-    return step.cotangent if isinstance(step.cotangent, tuple) else (step.cotangent,)
-
-
-def _is_array(step: Step, position: int) -> bool:
-    return isinstance(step.node.args[position], np.ndarray)
 
 
 def _ordinal(each: Contribution) -> str:
@@ -224,6 +229,11 @@ def _ordinal(each: Contribution) -> str:
 def _listed(words: Sequence[str]) -> str:
     """Words with commas and an `and`."""
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]])) or "constants"
+
+
+def _lines(formula: str) -> str:
+    """A formula with each of its statements on a line of its own."""
+    return "\n".join(map(_cut, formula.split(" ; ")))
 
 
 def _cut(text: str) -> str:
