@@ -1,4 +1,7 @@
-"""The command line, `python -m tinygrad_sm VERB`: what options there are. `train/command.py` holds what they do."""
+"""The command line, `python -m tinygrad_sm VERB`: what options there are.
+
+What they do stands in `train/command.py`, for `step` in `debug/script.py`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
+from tinygrad_sm.debug import script
 from tinygrad_sm.errors import TinygradError
 from tinygrad_sm.nn.layers import ACTIVATIONS
 from tinygrad_sm.train import command
@@ -53,7 +57,9 @@ def _checked(kind: type[N], text: str, wanted: str, suits: Callable[[N], bool]) 
 
 def parser() -> argparse.ArgumentParser:
     """The options of every verb; one that was not given is absent from the result, so that a resumed run can tell."""
-    top = _Parser(prog=PROGRAM, description="Train a small network on digits or on your own data, and use it.")
+    top = _Parser(
+        prog=PROGRAM, description="Train a small network on digits or on your own data, use it, and see how it learns."
+    )
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
 
     about = "Train a network and save it. Defaults stand in parentheses."
@@ -91,6 +97,12 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("model", metavar="MODEL", help="the model.npz that train wrote")
     predict.add_argument("file", metavar="FILE.csv", help="with the columns that it was trained on")
     predict.add_argument("--output", metavar="FILE.csv", help="where to write (to the terminal)")
+
+    about = "Run a script unchanged, and step through backprop where it calls backward. Options stand before SCRIPT."
+    step = verbs.add_parser("step", description=about, help="step through the backward pass of a script")
+    step.add_argument(
+        "-c", dest="commands", action="append", metavar="COMMAND", help="do this instead of asking (again)"
+    )
     return top
 
 
@@ -120,6 +132,9 @@ def _run(verb: str, options: dict[str, Any]) -> int:
         return command.evaluate(**options)
     if verb == "predict":
         return command.predict(**options)
+    if verb == "step":
+        commands = "\n".join(options["commands"]) if options["commands"] else None
+        return script.run(options["script"], options["arguments"], options["at"], commands)
     output = options.pop("output", None)
     flags = {name: options.pop(name, False) for name in ("resume", "quiet")}
     return command.train(options, output=output, **flags)

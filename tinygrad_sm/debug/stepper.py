@@ -1,13 +1,404 @@
-"""To be written."""
+"""The stepper: through backprop one operation at a time, forwards and backwards in time, at a prompt.
+
+It walks over a recording, so a step back is nothing but the step before. `screen.py` draws a step; the answers to the
+larger questions are in `sums.py`, `paths.py` and `differences.py`; `breakpoints.py` knows what one can stop at.
+"""
 
 from __future__ import annotations
 
+import bdb
+import cmd
+import contextlib
+import functools
+import pdb  # noqa: T100  # the command that steps into a rule
+import re
+import sys
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 
-def step(*args: Any, **kwargs: Any) -> Any:
-    """To be written."""
+from tinygrad_sm.debug import comparison, page
+from tinygrad_sm.debug.breakpoints import KINDS, Breakpoint, breakpoint_of
+from tinygrad_sm.debug.differences import check
+from tinygrad_sm.debug.evaluation import arrived, evaluate, namespace, variables_of_user
+from tinygrad_sm.debug.lookup import element_of_gradient, nearest, value_or_gradient
+from tinygrad_sm.debug.paths import paths
+from tinygrad_sm.debug.recording import Contribution, Recording, Step
+from tinygrad_sm.debug.screen import numbers, position, screen, sources, tape_around
+from tinygrad_sm.debug.sums import why
+from tinygrad_sm.debug.text import WIDTH, shape, wrapped
+from tinygrad_sm.engine.tape import Node
+from tinygrad_sm.engine.tensor import Tensor
+from tinygrad_sm.errors import ArgumentError, GradientError, TinygradError
+
+ALIASES = {
+    "next": "n",
+    "back": "b",
+    "prev": "b",
+    "jump": "j",
+    "continue": "c",
+    "print": "p",
+    "compare": "cmp",
+    "quit": "q",
+    "exit": "q",
+    "l": "list",
+    "h": "help",
+    "u": "up",
+    "d": "down",
+}
+MOVEMENTS = {"n", "b", "c", "rc", "up", "down"}  # which an empty line repeats
 
 
-def steps(*args: Any, **kwargs: Any) -> Any:
-    """To be written."""
+def step(output: Tensor, *, cotangent: Any = None, commands: str | Sequence[str] | None = None) -> None:
+    """Step through the backward pass of a tensor at a prompt, to and fro; it takes no gradients and changes nothing.
+
+    Args: output: the loss. cotangent: as for `backward`. commands: what to do instead of asking, a sequence, or a text
+    with one on each line or semicolons between; the session ends with the last. `help` at the prompt lists them.
+    Raises DTypeError, GradientError or StaleValueError for what cannot be stepped through, as `Recording` does.
+
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> step((x * x).sum(), commands="why g_x[1]")  # doctest: +ELLIPSIS
+    2 steps forward, 2 steps back...
+     g_x[1] = 2 + 2 = 4, as recorded
+    """
+    Stepper(Recording(output, cotangent, caller="debug.step"), commands).run()
+
+
+def steps(output: Tensor, *, cotangent: Any = None, forward: bool = False) -> Iterator[Step]:
+    """The steps of the backward pass of a tensor in order, with forward=True those of the forward pass first.
+
+    Args: output: the loss. cotangent: as for `backward`. Each step has `op`, `location`, `formula`, `cotangent` and
+    `contributions`, each of which has `argument`, `value` and `edge`. Raises what `step` raises.
+
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> [each.op.name for each in steps((x * x).sum())]
+    ['sum', 'multiply']
+    """
+    recording = Recording(output, cotangent, caller="debug.steps")
+    return iter(recording.steps if forward else recording.backward)
+
+
+class Stepper(cmd.Cmd):
+    """A session over a recording. `quit` tells afterwards whether it was left by `q` rather than by `resume`."""
+
+    prompt = "(tape) "
+
+    def __init__(self, recording: Recording, commands: str | Sequence[str] | None = None) -> None:
+        super().__init__()
+        self.recording = recording
+        if not recording.steps:
+            raise GradientError("debug.step: this tensor is a leaf: there is no operation to step through")
+        self.commands = commands
+        self.variables = variables_of_user()
+        self.breakpoints: list[Breakpoint] = []
+        self.index = len(recording.forward)
+        self.movement = "n"
+        self.quit = False
+
+    def run(self) -> None:
+        """Show the first step and obey: the commands that were given, or else whoever types."""
+        forward, back = len(self.recording.forward), len(self.recording.backward)
+        self.say(f"{forward} steps forward, {back} steps back. n: next, b: back in time (to the forward steps, from")
+        self.say("here), Return: the same once more, help: everything else. Nothing is changed by looking.")
+        self.show()
+        if self.commands is None:
+            self.cmdloop()
+            return
+        for line in _lines(self.commands):
+            self.say(f"{self.prompt}{line}")
+            if self.onecmd(line):
+                return
+
+    def onecmd(self, line: str) -> bool:
+        """Carry out one line; an error of ours is shown, and the session goes on."""
+        word, space, rest = line.strip().partition(" ")
+        word = ALIASES.get(word, word)
+        if word in MOVEMENTS:
+            self.movement = word + space + rest
+        try:
+            return bool(super().onecmd(word + space + rest))
+        except TinygradError as error:
+            for text in (error.message, f"-> {error.remedy}" if error.remedy else ""):
+                self.say("\n".join(wrapped(text, " ")))
+        except KeyboardInterrupt:
+            self.say(" interrupted")
+        return False
+
+    def say(self, text: str) -> None:
+        """Print; what the terminal has no characters for, escaped."""
+        if text:
+            encoding = getattr(self.stdout, "encoding", None) or "utf-8"
+            print(text.encode(encoding, "backslashreplace").decode(encoding), file=self.stdout)
+
+    @property
+    def step(self) -> Step:
+        """Where the session stands."""
+        return self.recording.steps[self.index]
+
+    def show(self) -> None:
+        """Show where the session stands."""
+        self.say(screen(self.step))
+
+    def emptyline(self) -> bool:
+        return self.onecmd(self.movement)
+
+    def default(self, line: str) -> None:
+        word = line.split()[0]
+        known = [name for name in self.completenames("") if name != "EOF"]
+        what = f"{word!r} is no command{nearest(word, known)}"
+        raise ArgumentError(what, remedy="help lists them; p EXPR prints what an expression gives")
+
+    # moving
+
+    def do_n(self, arg: str) -> None:
+        """`n [COUNT]`: forwards in time, to the next step."""
+        self._move(_count(arg))
+
+    def do_b(self, arg: str) -> None:
+        """`b [COUNT]`: back in time, to the step before."""
+        self._move(-_count(arg))
+
+    def do_j(self, arg: str) -> None:
+        """`j 4 | f2 | b4 | [3]`: jump to a step of this phase, of the forward or backward one, or to a node."""
+        match = re.fullmatch(r"([fb]?)(\d+)|\[(\d+)\]", arg)
+        if not match:
+            raise ArgumentError(
+                f"{arg!r} is not a step", remedy="write j 4, j f2, j b4 or, for a node of the tape, j [3]"
+            )
+        if match[3]:
+            self._go_to_node(self._numbered(int(match[3])))
+            return
+        phase = {"f": "forward", "b": "backward", "": self.step.phase}[match[1]]
+        found = self.recording.forward if phase == "forward" else self.recording.backward
+        if not 1 <= int(match[2]) <= len(found):
+            raise ArgumentError(f"there is no step {match[2]} among the {len(found)} of the {phase} pass")
+        self._go(found[int(match[2]) - 1].index)
+
+    def do_c(self, arg: str) -> None:
+        """`c`: continue to the next breakpoint, or to the end."""
+        self._run_to(range(self.index + 1, len(self.recording.steps)))
+
+    def do_rc(self, arg: str) -> None:
+        """`rc`: reverse continue: back in time to a breakpoint, or to the first step."""
+        self._run_to(range(self.index - 1, -1, -1))
+
+    def do_up(self, arg: str) -> None:
+        """`up [K]`: along the graph towards the loss, to the K-th operation that reads this output."""
+        outputs = range(len(self.step.node.values))
+        readers = [node for i in outputs for node, _ in self.recording.readers.get((self.step.node, i), [])]
+        self._follow(list(dict.fromkeys(readers)), arg, "nothing reads this: it is the output")
+
+    def do_down(self, arg: str) -> None:
+        """`down [K]`: along the graph towards the leaves, to the operation that made the K-th operand."""
+        makers = [edge[0] for edge in self.step.node.parents if edge and edge[0].op]
+        self._follow(list(dict.fromkeys(makers)), arg, "every operand is a leaf or a constant")
+
+    def _follow(self, nodes: list[Node], arg: str, nowhere: str) -> None:
+        if not nodes:
+            raise ArgumentError(nowhere)
+        k = _count(arg)
+        if k > len(nodes):
+            raise ArgumentError(f"there are {len(nodes)}: {numbers(self.recording, nodes)}")
+        if len(nodes) > 1 and not arg:
+            self.say(f" the first of {len(nodes)}: {numbers(self.recording, nodes)}")
+        self._go_to_node(nodes[k - 1])
+
+    def _go_to_node(self, node: Node) -> None:
+        """Go to the step of a node in this phase."""
+        same = self.recording.forward if self.step.phase == "forward" else self.recording.backward
+        found = [each for each in same if each.node is node]
+        if not found:
+            raise ArgumentError(f"[{self.recording.names.number[node]}] is a leaf: nothing is computed there")
+        self._go(found[0].index)
+
+    def _numbered(self, number: int) -> Node:
+        if number >= len(self.recording.nodes):
+            raise ArgumentError(f"there is no [{number}]: the tape has {len(self.recording.nodes)} nodes")
+        return self.recording.nodes[number]
+
+    def _move(self, distance: int) -> None:
+        target = min(max(self.index + distance, 0), len(self.recording.steps) - 1)
+        if target == self.index:
+            self.say(f" this is the {'last' if distance > 0 else 'first'} step")
+        else:
+            self._go(target)
+
+    def _go(self, index: int) -> None:
+        self.index = index
+        self.show()
+
+    def _run_to(self, indices: range) -> None:
+        """Go to the first of these steps at which a breakpoint holds, or to the last of them."""
+        if not indices:
+            self.say(f" this is the {'first' if indices.step < 0 else 'last'} step")
+            return
+        for index in indices:
+            for i, each in enumerate(self.breakpoints, start=1):
+                if each.holds(self.recording.steps[index]):
+                    self.say(f" breakpoint {i}: {each.text}")
+                    self._go(index)
+                    return
+        self.say(" no breakpoint holds on the way" if self.breakpoints else " there are no breakpoints")
+        self._go(indices[-1])
+
+    # stopping
+
+    def do_break(self, arg: str) -> None:
+        """`break [WHAT]`: stop there on c and rc; without WHAT, list the breakpoints."""
+        if arg:
+            self.breakpoints.append(breakpoint_of(arg, self.recording))
+            self.say(f" breakpoint {len(self.breakpoints)}: {self.breakpoints[-1].text}")
+            return
+        for i, each in enumerate(self.breakpoints, start=1):
+            self.say(f" {i}  {each.text}")
+        if not self.breakpoints:
+            self.say("\n".join(wrapped(f"no breakpoints; break takes {KINDS}", " ")))
+
+    def do_clear(self, arg: str) -> None:
+        """`clear [NUMBER]`: remove one breakpoint, or all."""
+        if arg and not (arg.isdigit() and 1 <= int(arg) <= len(self.breakpoints)):
+            raise ArgumentError(f"there is no breakpoint {arg}", remedy="break lists them")
+        if arg:
+            del self.breakpoints[int(arg) - 1]
+        else:
+            self.breakpoints.clear()
+        self.do_break("")
+
+    # asking
+
+    def do_p(self, arg: str) -> None:
+        """`p EXPR`: print an expression of your names, g, out, the operands, g_W and np."""
+        value = evaluate(arg, self.step, self.variables)
+        if isinstance(value, np.ndarray) and value.ndim:
+            with np.errstate(all="ignore"), np.printoptions(precision=4, linewidth=WIDTH - 1, threshold=200):
+                self.say(f"{shape(value)} {value.dtype}\n{value}")
+        else:
+            self.say(repr(value))
+
+    def do_why(self, arg: str) -> None:
+        """`why g_W[0,1]`: the sum that made one element of a gradient, with its numbers."""
+        if not arg:
+            raise ArgumentError("why which element?", remedy="write why g_W[0,1]")
+        edge, index = element_of_gradient(arg, self.recording)
+        late = [each for each, _ in self.recording.contributions_to(edge) if each.index > self.index]
+        if late:
+            self.say(f" (it is complete at {position(late[-1])}, further on)")
+        self.say(why(self.recording, edge, index))
+
+    def do_paths(self, arg: str) -> None:
+        """`paths x`: what every path from the loss adds to a gradient, and that it adds up."""
+        if not arg:
+            raise ArgumentError("paths to what?", remedy="write paths x")
+        self.say(paths(self.recording, value_or_gradient(arg, self.recording)))
+
+    def do_check(self, arg: str) -> None:
+        """`check`: this operation's rules against finite differences at these very values."""
+        self.say(check(self._backward_step())[0])
+
+    def do_cmp(self, arg: str) -> None:
+        """`cmp [g_W =] EXPR`: your own derivation against the real contribution."""
+        match = re.fullmatch(r"(\w+)\s*=\s*([^=].*)", arg)
+        mine = evaluate(match[2] if match else arg, self.step, self.variables)
+        sent = self._contribution(match[1]) if match else self._contribution_like(mine)
+        self.say(str(comparison.compare(mine, sent.value, name=self.recording.names.gradient(sent.edge))))
+
+    def do_src(self, arg: str) -> None:
+        """`src`: your code around the line that recorded this operation, and the source of its rules."""
+        self.say(sources(self.step))
+
+    def do_list(self, arg: str) -> None:
+        """`list`: the tape around this operation, and the gradients that have arrived."""
+        self.say(tape_around(self.step, arrived(self.step)))
+
+    def do_pdb(self, arg: str) -> None:
+        """`pdb [g_W]`: into a rule under pdb with the recorded arguments (forwards: into the operation itself)."""
+        node, op = self.step.node, self.step.op
+        args: tuple[Any, ...]
+        if self.step.phase == "forward":
+            function, args = op.forward, (node.args,) if op.variadic else node.args
+        else:
+            sent = self._contribution(arg) if arg else self.step.contributions[0]
+            function = sent.rule
+            args = (self.step.cotangent, node.out, *((sent.position, node.args) if op.variadic else node.args))
+        debugger = pdb.Pdb(nosigint=True)
+        with contextlib.suppress(bdb.BdbQuit):
+            sys.call_tracing(functools.partial(debugger.runcall, function, *args, **node.kwargs), ())
+        self.show()
+
+    def do_html(self, arg: str) -> None:
+        """`html [PATH]`: write the interactive page (tape.html)."""
+        self.say(f" {page.player(self.recording, arg or 'tape.html')}")
+
+    # leaving
+
+    def do_resume(self, arg: str) -> bool:
+        """`resume`: leave, and let the program go on."""
+        return True
+
+    def do_q(self, arg: str) -> bool:
+        """`q`: leave; under `python -m tinygrad_sm step` the program ends too."""
+        self.quit = True
+        return True
+
+    def do_EOF(self, arg: str) -> bool:  # noqa: N802  # as cmd calls it
+        """End of input: leave, and let the program go on."""
+        self.say("\n")
+        return True
+
+    def do_help(self, arg: str) -> None:
+        """`help [COMMAND]`: this list."""
+        name = arg.split()[0] if arg else ""
+        if name:
+            method = getattr(self, f"do_{name}", None)
+            if method is None or not method.__doc__:
+                raise ArgumentError(f"{name!r} is no command{nearest(name, self.completenames(''))}")
+            self.say("\n".join(wrapped(method.__doc__.replace("`", ""), " ")))
+            if name == "break":
+                self.say("\n".join(wrapped(f"WHAT is {KINDS}", " ")))
+            return
+        for method in vars(Stepper).values():
+            usage, colon, meaning = (getattr(method, "__doc__", None) or "").partition("`: ")
+            if colon and method.__name__.startswith("do_"):
+                self.say("\n".join(wrapped(meaning, " " * 20, f" {usage[1:]:<21}")))
+
+    def completedefault(self, text: str, *ignored: Any) -> list[str]:
+        return [name for name in namespace(self.step, {}) if name.startswith(text)]
+
+    def _backward_step(self) -> Step:
+        """The way back through the operation where the session stands."""
+        return next(each for each in self.recording.backward if each.node is self.step.node)
+
+    def _contribution(self, name: str) -> Contribution:
+        """The contribution of this operation to a gradient that is called so, or to an operand."""
+        sent = self._backward_step().contributions
+        for each in sent:
+            value = self.recording.names.of(*each.edge)
+            if name in (f"g_{value}", f"d{value}", f"{value}.grad", value, each.argument):
+                return each
+        raise ArgumentError(f"{name!r} gets nothing from this operation", remedy=f"it sends {self._sent(sent)}")
+
+    def _contribution_like(self, mine: Any) -> Contribution:
+        """The only contribution of this operation, or the only one of that shape."""
+        sent = self._backward_step().contributions
+        fitting = [each for each in sent if each.value.shape == np.shape(mine)]
+        if len(sent) == 1 or len({each.edge for each in fitting}) == 1:
+            return (fitting or list(sent))[0]
+        raise ArgumentError(f"which of {self._sent(sent)}?", remedy="write cmp g_W = EXPR")
+
+    def _sent(self, sent: Sequence[Contribution]) -> str:
+        return ", ".join(f"{self.recording.names.gradient(each.edge)} {shape(each.value)}" for each in sent)
+
+
+def _lines(commands: str | Sequence[str]) -> Sequence[str]:
+    """Commands one by one."""
+    if isinstance(commands, str):
+        return [line.strip() for line in re.split(r"[;\n]", commands) if line.strip()]
+    return commands
+
+
+def _count(text: str) -> int:
+    """The number that stands behind a command, 1 without one."""
+    if text and not (text.isdigit() and int(text) > 0):
+        raise ArgumentError(f"{text!r} is not a number of steps", remedy="write n, or n 3")
+    return int(text or 1)

@@ -1,0 +1,60 @@
+"""Numbers, shapes and arrays in a line of a terminal, 80 columns wide. Read `screen.py` next, which is made of them."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import numpy as np
+
+WIDTH = 80
+NOT_YET = "-"  # what stands for a value that is not computed yet
+
+
+def number(value: Any) -> str:
+    """A number with about four digits: 3, 0.1344, 1.25e-06.
+
+    >>> number(3.0), number(0.13441), number(0.00000125), number(float("nan"))
+    ('3', '0.1344', '1.25e-06', 'nan')
+    """
+    x = float(value)
+    if x == round(x, 0) and abs(x) < 1e6:
+        return f"{x:.0f}"
+    return f"{x:.4f}" if 1e-3 <= abs(x) < 1e5 else f"{x:.4g}"
+
+
+def shape(array: Any) -> str:
+    """The shape of an array without spaces: `(4,2)`."""
+    return str(array.shape).replace(" ", "")
+
+
+def element(index: tuple[int, ...]) -> str:
+    """An index as it is written: `[0,1]`, nothing for that of a 0-d array."""
+    return f"[{','.join(map(str, index))}]" if index else ""
+
+
+def values(array: Any, width: int) -> str:
+    """The values of an array on one line that is not wider: fewer of them, and of their digits, in less room."""
+    if array.ndim == 0:
+        return number(array)
+    text = ""
+    for digits, edge in ((4, 3), (3, 3), (3, 2), (2, 2), (2, 1)):
+        with np.errstate(all="ignore"):  # of a NaN or an infinity
+            text = np.array2string(array, precision=digits, threshold=12, edgeitems=edge, max_line_width=10**6)
+        text = " ".join(text.split()).replace("[ ", "[").replace("] [", "] [")
+        if len(text) <= width:
+            return text
+    whole, _, _ = text[: max(width - 4, 0)].rpartition(" ")  # no number is cut in two
+    return f"{whole} ..."
+
+
+def cut(text: str, width: int = WIDTH) -> str:
+    """A text that is not wider, with dots where its end is missing."""
+    return text if len(text) <= width else text[: max(width - 4, 0)].rstrip() + " ..."
+
+
+def wrapped(text: str, indent: str, label: str | None = None) -> list[str]:
+    """A text in lines of 80 columns, the first behind a label, the others behind an indentation and two spaces more."""
+    start = indent if label is None else label
+    wrapper = textwrap.TextWrapper(WIDTH, initial_indent=start, subsequent_indent=indent + "  ", break_on_hyphens=False)
+    return wrapper.wrap(text)
