@@ -128,7 +128,7 @@ class Location:
         return "\n".join([head, *(f"    {line}" for line in self.underlined())])
 
     def underlined(self, width: int = WIDTH) -> list[str]:
-        """The source line, and a second one that underlines the expression where columns are known; none without source.
+        """The source line, and a second one that underlines the expression where columns are known; [] without source.
 
         A long line is shown in part, an indentation is left out.
         """

@@ -10,6 +10,8 @@ import linecache
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from tinygrad_sm.debug.recording import Contribution, Recording, Step
 from tinygrad_sm.debug.text import NOT_YET, WIDTH, cut, shape, values, wrapped
 from tinygrad_sm.engine.tape import Edge, Node
@@ -64,7 +66,7 @@ def _forward(step: Step) -> list[str]:
     lines = wrapped(step.formula, MARGIN, "value  ")
     label = "in     "
     for i, (value, edge) in enumerate(zip(node.args, node.parents, strict=True)):
-        if hasattr(value, "shape"):
+        if isinstance(value, np.ndarray):
             lines += _array(f"{label}{names.argument(node, i)}", value, f"from {_maker(recording, edge)}")
             label = MARGIN
     for i, value in enumerate(node.values):

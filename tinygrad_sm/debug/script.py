@@ -41,11 +41,13 @@ class Stop:
                 self.stop(tensor, cotangent)
             self.original(tensor, cotangent, retain_grads=retain_grads)
 
-        Tensor.backward = backward  # type: ignore[method-assign]  # for as long as the script runs
+        patched: Any = Tensor
+        patched.backward = backward
 
     def remove(self) -> None:
         """Put `Tensor.backward` back."""
-        Tensor.backward = self.original  # type: ignore[method-assign]
+        patched: Any = Tensor
+        patched.backward = self.original
 
     def stop(self, tensor: Tensor, cotangent: Any) -> None:
         """The session. What `backward` itself is going to refuse is left to it."""

@@ -117,7 +117,7 @@ def why(recording: Recording, edge: Edge, index: Index) -> str:
         found = sum_of(step, contribution, index)
         agrees = agrees and found.agrees
         of = f"contribution {contribution.ordinal} of {contribution.count}, " if contribution.count > 1 else ""
-        formula = recording.rule_formula(step.node, contribution.position)
+        formula = recording.rule_formula(step.node, contribution.position).rpartition(" ; ")[2]
         lines += wrapped(f"{of}from [{step.number}] {step.op.name}: {formula}", " ")
         lines += wrapped(str(found), "   ")
         if found.places:

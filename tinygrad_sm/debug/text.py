@@ -20,7 +20,7 @@ def number(value: Any) -> str:
     x = float(value)
     if x == round(x, 0) and abs(x) < 1e6:
         return f"{x:.0f}"
-    return f"{x:.4f}" if 1e-3 <= abs(x) < 1e5 else f"{x:.4g}"
+    return f"{x:.4f}".rstrip("0") if 1e-3 <= abs(x) < 1e5 else f"{x:.4g}"
 
 
 def shape(array: Any) -> str:
@@ -39,9 +39,9 @@ def values(array: Any, width: int) -> str:
         return number(array)
     text = ""
     for digits, edge in ((4, 3), (3, 3), (3, 2), (2, 2), (2, 1)):
-        with np.errstate(all="ignore"):  # of a NaN or an infinity
-            text = np.array2string(array, precision=digits, threshold=12, edgeitems=edge, max_line_width=10**6)
-        text = " ".join(text.split()).replace("[ ", "[").replace("] [", "] [")
+        short: Any = {"float_kind": f"{{:.{digits}g}}".format}
+        text = np.array2string(array, formatter=short, threshold=12, edgeitems=edge, max_line_width=10**6)
+        text = " ".join(text.split())
         if len(text) <= width:
             return text
     whole, _, _ = text[: max(width - 4, 0)].rpartition(" ")  # no number is cut in two

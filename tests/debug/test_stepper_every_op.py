@@ -1,0 +1,76 @@
+"""The stepper knows every operation from its block alone: its screens, its sums and its check."""
+
+import math
+
+import numpy as np
+import pytest
+
+from tests.ops.calls import CALLS, NAMES, Call, variables
+from tinygrad_sm.debug.differences import check
+from tinygrad_sm.debug.evaluation import arrived
+from tinygrad_sm.debug.paths import paths
+from tinygrad_sm.debug.recording import Recording
+from tinygrad_sm.debug.screen import screen, sources, tape_around
+from tinygrad_sm.debug.sums import sum_of, why
+
+DTYPES = [np.float64, np.float32]
+
+
+def recorded(op, number, dtype=np.float64):
+    """A recording of one sample of an operation, led to a scalar by a random cotangent."""
+    call = Call(op, number, dtype=dtype)
+    out = call(*variables(call.arrays))
+    outputs = out if isinstance(out, tuple) else (out,)
+    weights = [call.rng.uniform(0.5, 1.5, each.shape).astype(dtype) for each in outputs if each.requires_grad]
+    weighted = [(each * w).sum() for each, w in zip(outputs, weights, strict=False) if each.requires_grad]
+    return Recording(sum(weighted[1:], weighted[0]))
+
+
+def elements(array):
+    """Some indices of an array: the first, the last, and one between."""
+    return {
+        tuple(map(int, np.unravel_index(i, array.shape))) for i in {0, array.size // 2, array.size - 1} if array.size
+    }
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
+@pytest.mark.parametrize(("op", "number"), CALLS, ids=NAMES)
+def test_the_screens_fit_in_80_columns(op, number, dtype):
+    recording = recorded(op, number, dtype)
+    for step in recording.steps:
+        texts = [screen(step), tape_around(step, arrived(step))]
+        texts += [why(recording, each.edge, i) for each in step.contributions for i in elements(each.value)]
+        for line in "\n".join(texts).splitlines():
+            assert len(line) <= 80, line
+            assert line == line.rstrip()
+        assert op.name in screen(step) or step.op is not op
+        assert "def " in sources(step)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
+@pytest.mark.parametrize(("op", "number"), CALLS, ids=NAMES)
+def test_the_sums_are_what_was_recorded(op, number, dtype):
+    for step in recorded(op, number, dtype).backward:
+        for contribution in step.contributions:
+            for index in elements(contribution.value):
+                found = sum_of(step, contribution, index)
+                value = float(contribution.value[index])
+                size = np.abs(found.terms).sum() + abs(value)
+                rtol = 1e-4 if dtype == np.float32 else 1e-12
+                assert math.fsum(found.factors * found.cotangents) == pytest.approx(value, rel=rtol, abs=rtol * size)
+                assert found.agrees
+
+
+@pytest.mark.parametrize(("op", "number"), CALLS, ids=NAMES)
+def test_check_agrees(op, number):
+    for step in recorded(op, number).backward:
+        report, agrees = check(step)
+        assert agrees, report
+
+
+@pytest.mark.parametrize(("op", "number"), CALLS, ids=NAMES)
+def test_the_paths_add_up(op, number):
+    recording = recorded(op, number)
+    for edge in recording.cotangents:
+        text = paths(recording, edge)
+        assert "largest difference 0" in text or "e-1" in text or "no path" in text, text
