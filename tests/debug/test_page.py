@@ -78,7 +78,7 @@ def test_a_value_used_twice_shows_each_contribution_and_what_has_come_together(t
 
 
 def test_what_broadcasting_stretched_is_shown_before_and_after_the_sum(tmp_path):
-    leaves, loss = small()
+    _, loss = small()
     step = data_of(player(loss, tmp_path / "out.html"))
     shapes = [step["arrays"][each["array"]]["shape"] for each in step["steps"][4]["tensors"] if each["name"] == "g_b"]
     assert shapes == ["(4, 2)", "(2,)"]

@@ -4,6 +4,7 @@
 
 const data = JSON.parse(byId("data").textContent);
 const LARGEST_TABLE = { rows: 16, columns: 10 }; // beyond it numbers give way to a picture
+const SMALLEST_GRAPH = 0.72; // of its size: below, its letters could not be read
 const FEW = 24; // so many numbers are seen as they are, and need no statistics
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -233,7 +234,7 @@ function statistics(array) {
 // --- colours: blue below zero, orange above, the paper at zero; ink for what is not finite
 
 function readPalette() {
-  for (const name of ["zero", "negative", "positive", "ink", "paper"]) {
+  for (const name of ["zero", "negative", "positive", "ink"]) {
     const probe = byId("sentence");
     probe.style.color = `var(--${name})`;
     palette[name] = getComputedStyle(probe).color.match(/[\d.]+/g).slice(0, 3).map(Number);
@@ -255,7 +256,8 @@ function colourOf(value, limit) {
 }
 
 function inkOn(colour) {
-  return contrast(colour, palette.ink) >= contrast(colour, palette.paper) ? palette.ink : palette.paper;
+  const [black, white] = [[0, 0, 0], [255, 255, 255]]; // nothing less is legible on colours of middle brightness
+  return contrast(colour, black) >= contrast(colour, white) ? black : white;
 }
 
 function contrast(a, b) {
@@ -363,7 +365,11 @@ function markPart(line, start, end) {
 
 // --- the graph: what is done, what is now, what is still to come
 
-const boxes = [...byId("graph").querySelectorAll(".tg-box")].map((box) => ({ box, nodes: numbersOf(box.dataset.nodes) }));
+const boxes = [...byId("graph").querySelectorAll(".tg-box")].map((box) => ({
+  box,
+  nodes: numbersOf(box.dataset.nodes),
+  told: ["value", "grad"].map((label) => textsBeside(box, label)),
+}));
 const arrows = [...byId("graph").querySelectorAll(".tg-arrow")].map((arrow) => ({
   arrow,
   from: numbersOf(arrow.dataset.from),
@@ -372,15 +378,24 @@ const arrows = [...byId("graph").querySelectorAll(".tg-arrow")].map((arrow) => (
 const madeAt = new Map(); // node -> the step that makes it; a leaf is there from the start
 const sentAt = new Map(); // node -> the step that sends its gradient on
 const arrivedAt = new Map(); // node -> the step after which the first of its gradient is there
+const completeAt = new Map(); // node -> the step after which all of it is
 
 function numbersOf(text) {
   return (text || "").split(" ").filter(Boolean).map(Number);
 }
 
+function textsBeside(box, label) {
+  const texts = [...box.querySelectorAll("text")].filter((text) => text.previousElementSibling.textContent === label);
+  return texts.map((text) => ({ text, words: text.textContent }));
+}
+
 function indexNodes() {
   for (const value of data.values) {
     madeAt.set(value.node, value.made ?? -1);
-    for (const { step } of value.gradients.slice(0, 1)) arrivedAt.set(value.node, Math.min(step, arrivedAt.get(value.node) ?? step));
+    for (const { step } of value.gradients) {
+      arrivedAt.set(value.node, Math.min(step, arrivedAt.get(value.node) ?? step));
+      completeAt.set(value.node, Math.max(step, completeAt.get(value.node) ?? step));
+    }
   }
   data.steps.forEach((step, i) => step.phase === "backward" && sentAt.set(step.node, i));
 }
@@ -389,19 +404,38 @@ function isPast(times, nodes) {
   return nodes.some((node) => (times.get(node) ?? Infinity) <= current);
 }
 
+function areAllPast(times, nodes) {
+  // What never comes is known not to come at the end. A constant has no nodes, and is there from the start.
+  return nodes.every((node) => (times.get(node) ?? data.steps.length - 1) <= current);
+}
+
+function tell(texts, isThere) {
+  for (const { text, words } of texts) text.textContent = isThere ? words : "–";
+}
+
 function showGraph(step) {
-  for (const { box, nodes } of boxes) {
+  for (const { box, nodes, told } of boxes) {
     const isCurrent = nodes.includes(step.node);
     box.classList.toggle("is-current", isCurrent);
-    box.classList.toggle("is-ahead", !isPast(madeAt, nodes));
+    box.classList.toggle("is-ahead", nodes.length > 0 && !isPast(madeAt, nodes));
     box.classList.toggle("has-gradient", isPast(arrivedAt, nodes));
+    tell(told[0], areAllPast(madeAt, nodes));
+    tell(told[1], areAllPast(completeAt, nodes));
     if (isCurrent) scrollIntoPanel(box, byId("graph"));
   }
   for (const { arrow, from, to } of arrows) {
     arrow.classList.toggle("is-current", to.includes(step.node));
-    arrow.classList.toggle("is-ahead", !(isPast(madeAt, from) && isPast(madeAt, to)));
+    arrow.classList.toggle("is-ahead", !isPast(madeAt, to));
     arrow.classList.toggle("has-gradient", isPast(sentAt, to) && isPast(arrivedAt, from));
   }
+}
+
+function fitGraph() {
+  const svg = byId("graph").querySelector("svg");
+  if (!svg) return;
+  const natural = svg.viewBox.baseVal.width;
+  const share = Math.min(1, Math.max(SMALLEST_GRAPH, byId("graph").clientWidth / natural));
+  svg.style.width = `${Math.floor(natural * share)}px`;
 }
 
 function onBox(nodes) {
@@ -500,6 +534,7 @@ function listen() {
   addEventListener("hashchange", () => stepOfAddress() !== null && moveTo(stepOfAddress()));
   dark.addEventListener("change", showScheme);
   for (const { box, nodes } of boxes) box.addEventListener("click", () => onBox(nodes));
+  addEventListener("resize", fitGraph);
   listenForPrinter();
 }
 
@@ -523,6 +558,7 @@ function start() {
   indexNodes();
   drawCode();
   drawDerived();
+  fitGraph();
   listen();
   readPalette();
   show(stepOfAddress() ?? 0);

@@ -15,7 +15,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tinygrad_sm.debug import drawing
+from tinygrad_sm.debug.drawing import svg_of
 from tinygrad_sm.debug.page_data import page_data
 from tinygrad_sm.debug.recording import Recording, refuse_stale
 from tinygrad_sm.engine.tensor import Tensor
@@ -63,7 +63,7 @@ def player(loss: Tensor | Recording, path: PathLike, *, cotangent: Any = None, t
     _check_text(path, title)
     name = recording.steps[len(recording.forward) - 1].name
     data = page_data(recording, f"{name}, forward and back" if title is None else title)
-    svg = _graph(recording)
+    svg = svg_of(recording)
     text = _assembled(data, svg)
     write_text(path, text)
     return Page(text, path, data, svg)
@@ -94,12 +94,6 @@ def _recording(loss: Any, cotangent: Any) -> Recording:
             remedy="record fewer time steps, layers or terms of a sum, or walk through them with debug.step",
         )
     return recording
-
-
-def _graph(recording: Recording) -> str:
-    """The picture of the graph; nothing where there is none."""
-    draw = getattr(drawing, "svg_of", None)
-    return str(draw(recording)) if draw else ""
 
 
 def _assembled(data: dict[str, Any], svg: str) -> str:

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_sm.debug import derivation
+from tinygrad_sm.debug.derivation import derived_lines
 from tinygrad_sm.debug.page_arrays import Arrays, nested, summary
 from tinygrad_sm.debug.page_code import marks, shown_code
 from tinygrad_sm.debug.recording import Contribution, Recording, Step, checked
 from tinygrad_sm.display import node_shapes
 from tinygrad_sm.engine.tape import Edge
+from tinygrad_sm.numpy_calls import flat
 
 LONGEST = 400  # characters of a formula or of a line of the derived source; a constant may have thousands
 MOST = 24  # operands and contributions of one step; a concatenation may have hundreds
@@ -49,14 +50,6 @@ def overview(recording: Recording) -> str:
     what = f"= {summary(value)}" if value.size == 1 else f"{value.shape}"
     counts = f"{len(recording.forward)} steps forward, {len(recording.backward)} back"
     return f"{recording.names.of(node, output)} {what}, {value.dtype}; {counts}"
-
-
-def derived_lines(recording: Recording) -> Sequence[tuple[str, int | None]]:
-    """The lines of the derived NumPy script, each with the number of the step that it belongs to."""
-    derive = getattr(derivation, "derived_lines", None)
-    if derive is not None:
-        return list(derive(recording))
-    return [(line, step.index) for step in recording.steps for line in step.formula.split(" ; ")]
 
 
 def sentence(step: Step) -> str:
