@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,6 +17,18 @@ from tinygrad_sm.debug.opening import Opener, Term, UnopenableError, fixed, gath
 from tinygrad_sm.engine.tape import Node
 
 LONGEST = 3  # statements of an opened rule that are still a formula; beyond, the helpers of the rule keep their names
+
+
+class Naming(Protocol):
+    """What tells the names of values: `naming.Names` for a tape, and `expansion.StepNames` for its small steps."""
+
+    def of(self, node: Node, output: int = 0) -> str:
+        """The name of an output of a node."""
+        ...
+
+    def constant(self, value: Any) -> str | None:
+        """The name of a value that carries no gradient; None for one that is written as a literal."""
+        ...
 
 
 def forward_formula(node: Node, names: Names) -> str:
@@ -74,7 +86,7 @@ def rule_call(node: Node, position: int, names: Names) -> str:
     return ast.unparse(ast.fix_missing_locations(code))
 
 
-def rule_terms(node: Node, position: int, names: Names, g: Term) -> list[Term]:
+def rule_terms(node: Node, position: int, names: Naming, g: Term) -> list[Term]:
     """The arguments of a rule: the cotangent, the output, the position for a variadic operation, the operands."""
     assert node.op is not None
     outs = [variable(value, names.of(node, i)) for i, value in enumerate(node.values)]
@@ -83,21 +95,22 @@ def rule_terms(node: Node, position: int, names: Names, g: Term) -> list[Term]:
     return [*head, fixed(position), gathered(args, tuple)] if node.op.variadic else [*head, *args]
 
 
-def argument_terms(node: Node, names: Names) -> list[Term]:
+def argument_terms(node: Node, names: Naming) -> list[Term]:
     """The arguments of a node's forward, under their names."""
     edges = zip(node.args, node.parents, strict=True)
     return [variable(value, names.of(*edge)) if edge else constant_term(value, names) for value, edge in edges]
 
 
-def option_terms(node: Node, names: Names) -> dict[str, Term]:
+def option_terms(node: Node, names: Naming) -> dict[str, Term]:
     """The options of a node."""
     return {key: constant_term(value, names) for key, value in node.kwargs.items()}
 
 
-def constant_term(value: Any, names: Names) -> Term:
+def constant_term(value: Any, names: Naming) -> Term:
     """A constant: an array by its name, what holds arrays item by item, anything else as a literal."""
-    if isinstance(value, np.ndarray):
-        return variable(value, names.constant(value))
+    name = names.constant(value)
+    if name:
+        return variable(value, name)
     if isinstance(value, (tuple, list)):
         return gathered([constant_term(item, names) for item in value], type(value))
     return fixed(value)
@@ -108,7 +121,7 @@ def gathered_if_several(terms: Sequence[Term]) -> Term:
     return terms[0] if len(terms) == 1 else gathered(terms, tuple)
 
 
-def outputs_named(node: Node, names: Names) -> str:
+def outputs_named(node: Node, names: Naming) -> str:
     """The target of the assignment: `h`, or `a, b` where an operation has several outputs."""
     return ", ".join(names.of(node, i) for i in range(len(node.values)))
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+WIDTH = 100  # of a line
+
 
 def literal(value: Any) -> str:
     """Code for a value: a number, a text, an index, an axis, a dtype, an array.
@@ -56,7 +58,7 @@ def array_literal(value: Any) -> str:
         separator=", ",
         floatmode="unique",
         threshold=sys.maxsize,
-        max_line_width=sys.maxsize,
+        max_line_width=WIDTH,
         prefix="np.array(",
         formatter={"float_kind": repr} if value.dtype == np.longdouble else None,
     )

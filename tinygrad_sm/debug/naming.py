@@ -49,7 +49,7 @@ class Names:
                 if edge is None:
                     self._name_constants(value, self._base_of_constant(node, position))
             for option, value in node.kwargs.items():
-                self._name_constants(value, option)
+                self._name_constants(value, identifier(keyword_name(node, option) or option))
 
     def of(self, node: Node, output: int = 0) -> str:
         """The name of an output of a node."""
@@ -62,12 +62,14 @@ class Names:
     def argument(self, node: Node, position: int) -> str:
         """The name of what stands at a position of a node's arguments; a literal where that is no array."""
         edge = node.parents[position]
-        return self._of[edge] if edge else self.constant(node.args[position])
+        if edge:
+            return self._of[edge]
+        return self.constant(node.args[position]) or literal(node.args[position])
 
-    def constant(self, value: Any) -> str:
-        """The name of an array that carries no gradient; a literal for anything else."""
-        known = self._constants.get(id(value)) if isinstance(value, np.ndarray) else None
-        return known[0] if known else literal(value)
+    def constant(self, value: Any) -> str | None:
+        """The name of a value that carries no gradient; None for one that is written as a literal."""
+        known = self._constants.get(id(value))
+        return known[0] if known else None
 
     def values(self) -> Iterator[tuple[str, Any]]:
         """Every name with its array."""
@@ -82,6 +84,14 @@ class Names:
     def fresh(self, base: str) -> str:
         """A name like this one that nothing has yet, taken from now on."""
         return self._unique(base)
+
+    def given_out(self) -> frozenset[str]:
+        """The names that are taken by now."""
+        return frozenset(self._taken)
+
+    def take_back(self, given_out: frozenset[str]) -> None:
+        """Free the names that were taken since."""
+        self._taken = set(given_out)
 
     def _unique(self, base: str) -> str:
         name, i = base, 2
@@ -132,7 +142,8 @@ def identifier(name: str) -> str:
 def variables_of_caller() -> dict[int, str]:
     """The names of arrays and tensors in the function of the user's that is running, by the id of the object.
 
-    Frames are looked at and not kept. A name of the function's own wins over one of its module.
+    A name of the function's own wins over one of its module. No frame is kept; yet up to Python 3.12 the function
+    itself keeps what it was asked for until it returns, and with it the tape.
     """
     frame = user_frame()
     found: dict[int, str] = {}
@@ -183,17 +194,23 @@ def argument_name(node: Node, position: int) -> str | None:
     if not isinstance(expression, ast.Call) or any(isinstance(arg, ast.Starred) for arg in expression.args):
         return None
     handed = list(expression.args)
-    if not node.module and len(handed) + 1 == len(node.args) and isinstance(expression.func, ast.Attribute):
+    assert node.op is not None
+    if node.op.variadic:
+        handed = list(handed[0].elts) if handed and isinstance(handed[0], (ast.List, ast.Tuple)) else []
+    elif not node.module and len(handed) + 1 == len(node.args) and isinstance(expression.func, ast.Attribute):
         handed.insert(0, expression.func.value)  # a method: the tensor itself comes first
     if node.module and position:
         return None  # inside a layer the user's line shows the layer's input alone
-    if node.op and node.op.variadic and len(handed) == 1 and isinstance(handed[0], (ast.List, ast.Tuple)):
-        handed = list(handed[0].elts)
     if position < len(handed):
         return name_of(handed[position])
-    by_name = {each.arg: each.value for each in expression.keywords}
-    wanted = argument(node.op, position)
-    return name_of(by_name[wanted]) if wanted in by_name else None
+    return keyword_name(node, argument(node.op, position))
+
+
+def keyword_name(node: Node, option: str) -> str | None:
+    """The name that was handed over as an argument by keyword, None for anything but a name."""
+    found = expression_at(node.location) if node.location else None
+    keywords = found[0].keywords if found and isinstance(found[0], ast.Call) else []
+    return next((name_of(each.value) for each in keywords if each.arg == option), None)
 
 
 def name_of(node: ast.AST) -> str | None:

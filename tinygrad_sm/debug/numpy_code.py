@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -40,15 +41,34 @@ def constant(value: Any) -> Code:
         return ast.Name(getattr(value, "__name__", "unknown"))
 
 
+@functools.cache
+def name_in_numpy(function: Any) -> str:
+    """The shortest name under which NumPy offers a function: `abs` rather than `absolute`."""
+    names = [name for name in (*np.__all__, function.__name__) if getattr(np, name, None) is function]
+    return str(min(names, key=len))
+
+
 def assignment(target: str | Code, value: Code) -> ast.stmt:
-    """`target = value`."""
-    return ast.fix_missing_locations(ast.Assign([ast.Name(target) if isinstance(target, str) else target], value))
+    """`target = value`, where the target may be several names with commas between them."""
+    left = ast.parse(target, mode="eval").body if isinstance(target, str) else target
+    return ast.fix_missing_locations(ast.Assign([left], value))
+
+
+def text(code: ast.AST) -> str:
+    """Code as it is written."""
+    return ast.unparse(ast.fix_missing_locations(code))
 
 
 def call(function: Code, args: Sequence[Code], options: Mapping[str, Code]) -> Code:
     """A call without the options that say what NumPy does anyway."""
     spoken = {key: code for key, code in options.items() if DEFAULTS.get(key) != ast.unparse(code)}
-    return ast.Call(function, list(args), [ast.keyword(key, code) for key, code in spoken.items()])
+    return ast.Call(function, list(args), [ast.keyword(key, _one_axis(key, code)) for key, code in spoken.items()])
+
+
+def _one_axis(key: str, code: Code) -> Code:
+    """`axis=1` for `axis=(1,)`."""
+    single = key == "axis" and isinstance(code, ast.Tuple) and len(code.elts) == 1
+    return code.elts[0] if single else code  # type: ignore[attr-defined]  # a tuple, then
 
 
 def sequence(codes: Sequence[Code], kind: type) -> Code:
@@ -59,6 +79,11 @@ def sequence(codes: Sequence[Code], kind: type) -> Code:
 def subscript(base: Code, index: Any) -> Code:
     """`base[index]`, with slices as they are written between brackets."""
     return ast.Subscript(base, _index(index))
+
+
+def subscript_number(base: Code, i: int) -> Code:
+    """`base[i]`."""
+    return ast.Subscript(base, ast.Constant(i))
 
 
 def _index(term: Any) -> Code:
@@ -97,6 +122,10 @@ def shortened(code: Code, owner: Any, args: Sequence[Any], value: Any) -> Code:
         return ast.Attribute(base, "T")
     if name == "reshape" and isinstance(base, ast.Call):
         return _plain_sum(base, array.shape, value.shape) or code
+    if name in ("reshape", "expand_dims") and array.size and array.ndim < value.ndim:
+        return _with_new_axes(base, array.shape, value.shape) or code
+    if name == "squeeze" and array.shape == (*value.shape, 1):
+        return ast.parse(f"{_in_brackets(base)}[..., 0]", mode="eval").body
     return code
 
 
@@ -109,12 +138,29 @@ def row_of_ones(code: Code) -> bool:
 SAME = {"asarray", "astype", "ascontiguousarray", "reshape", "broadcast_to", "transpose", "squeeze"}
 
 
+def _with_new_axes(base: Code, shape: tuple[int, ...], wanted: tuple[int, ...]) -> Code | None:
+    """`x[:, None]` for a reshape that puts in axes of length 1."""
+    old, index = list(shape), []
+    for n in wanted:
+        index.append(":" if old and old[0] == n else "None")
+        del old[: index[-1] == ":"]
+    fits = not old and all(n == 1 for n, part in zip(wanted, index, strict=True) if part == "None")
+    while index and index[-1] == ":":
+        index.pop()
+    return ast.parse(f"{_in_brackets(base)}[{', '.join(index)}]", mode="eval").body if fits and index else None
+
+
+def _in_brackets(code: Code) -> str:
+    return text(code) if isinstance(code, ast.Name | ast.Call | ast.Attribute) else f"({text(code)})"
+
+
 def _plain_sum(code: ast.Call, shape: tuple[int, ...], wanted: tuple[int, ...]) -> Code | None:
     """`x.sum(axis=0)` for `x.sum(axis=(0,), keepdims=True).reshape(...)`, where that is the same."""
     options = {each.arg: each.value for each in code.keywords}
     if not isinstance(code.func, ast.Attribute) or code.func.attr != "sum" or set(options) != {"axis", "keepdims"}:
         return None
     axes = ast.literal_eval(options["axis"])
+    axes = axes if isinstance(axes, tuple) else (axes,)
     if tuple(n for i, n in enumerate(shape) if i not in axes) != wanted:
         return None
     axis = constant(axes[0] if len(axes) == 1 else axes)
@@ -161,6 +207,21 @@ def assigned_name(statement: ast.stmt) -> str | None:
     if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
         return statement.targets[0].id
     return None
+
+
+def named_result(statements: Sequence[ast.stmt], code: Code, name: str) -> list[ast.stmt]:
+    """Statements that end in an assignment of the result to a name."""
+    last = assigned_name(statements[-1]) if statements else None
+    made_here = {assigned_name(each) for each in statements}
+    if isinstance(code, ast.Name) and code.id in made_here and (last == code.id or "," not in name):
+        return [renamed(each, code.id, name) for each in statements]
+    return [*statements, assignment(name, code)]
+
+
+def renamed(statement: ast.stmt, old: str, new: str) -> ast.stmt:
+    """A statement in which one name is another."""
+    result: ast.stmt = _Replacement(old, ast.Name(new)).visit(statement)
+    return result
 
 
 class _Replacement(ast.NodeTransformer):

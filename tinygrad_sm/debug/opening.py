@@ -106,6 +106,8 @@ class Opener(ast.NodeVisitor):
         self.open_helpers = open_helpers
         self.statements: list[ast.stmt] = []
         self.edges: dict[Any, str] = {}
+        self.constants: dict[int, tuple[Code, Any]] = {}  # by id: what operations on tensors took as constants
+        self.imports: dict[str, str] = {}  # modules that the code needs besides NumPy, by the name that it uses
         self.shared: set[str] = set()  # names that stand for an argument, not for a variable of the function's own
         self._scope = Scope({}, {})
 
@@ -237,10 +239,20 @@ class Opener(ast.NodeVisitor):
         if node.id in self._scope.local:
             return self._scope.local[node.id]
         if node.id in self._scope.outer:
-            return Term(self._scope.outer[node.id], node, True)
+            return self._global(self._scope.outer[node.id], node)
         if hasattr(builtins, node.id):
             return Term(getattr(builtins, node.id), node, True)
         raise UnopenableError(f"unknown name {node.id}")
+
+    def _global(self, value: Any, node: ast.Name) -> Term:
+        """What a function sees in its module: modules, functions and classes by name, anything else by its value."""
+        if inspect.ismodule(value):
+            if value is np:
+                return Term(value, ast.Name("np"), True)
+            self.imports[node.id] = value.__name__
+        elif not callable(value):
+            return Term(value, numpy_code.constant(value), True)
+        return Term(value, node, True)
 
     def visit_Attribute(self, node: ast.Attribute) -> Term:
         """Metadata is known; anything else is an attribute in the script too."""
@@ -255,7 +267,7 @@ class Opener(ast.NodeVisitor):
         base, index = self._operand(self.visit(node.value)), self.visit(node.slice)
         if base.items is not None and index.fixed:
             part = base.items[index.value]
-            return gathered(part, tuple) if isinstance(index.value, slice) else part  # type: ignore[arg-type]
+            return gathered(part, tuple) if isinstance(index.value, slice) else part
         value = base.value[index.value]
         return self._made(value, numpy_code.subscript(base.code, index), base.fixed and index.fixed)
 
@@ -278,6 +290,7 @@ class Opener(ast.NodeVisitor):
         return self._arithmetic(node.op, left, right)
 
     def _arithmetic(self, symbol: ast.operator, left: Term, right: Term) -> Term:
+        left, right = self._settled([left, right])
         value = ARITHMETIC[type(symbol)](left.value, right.value)
         for kept, other in ((left, right), (right, left)):
             if _changes_nothing(symbol, _number(other), kept is right) and _same(value, kept.value):
@@ -345,7 +358,7 @@ class Opener(ast.NodeVisitor):
         if target is plain:
             return Term(plain(args[0].value), args[0].code)
         if isinstance(target, Primitive):
-            return self._operation(target, args, options) if self.deep else self._as_code(function, args, options)
+            return self.operation(target, args, options) if self.deep else self._as_code(function, args, options)
         known = all(_is_literal(term) for term in (*args, *options.values())) and _is_ours(target)
         if known or _is_metadata_call(target) or target in TAKES_APART:
             return _from_items(target, args, options)
@@ -353,10 +366,11 @@ class Opener(ast.NodeVisitor):
             return self.open(target, args, options)
         return self._as_code(function, args, options)
 
-    def _operation(self, op: Primitive, args: Sequence[Term], options: Mapping[str, Term]) -> Term:
+    def operation(self, op: Primitive, args: Sequence[Term], options: Mapping[str, Term]) -> Term:
         """An operation: NumPy's function of the same result, its textbook formula or its forward opened."""
+        args = self._settled(args)
         if any(_is_recorded(term.value) for term in args):
-            code = self._operation(op, [Term(plain(term.value), *term[1:]) for term in args], options).code
+            code = self.operation(op, [Term(plain(term.value), *term[1:]) for term in args], options).code
             return Term(_call(op, args, options), code)
         return self.spelled(op, args, options) or self._textbook(op, args, options) or self._forward(op, args, options)
 
@@ -368,13 +382,15 @@ class Opener(ast.NodeVisitor):
         """The unfused formula opened; None where there is none, or where it overflows and the fused one does not."""
         if op.unfused is None:
             return None
-        value, before = _call(op, args, options), len(self.statements)
+        trial = Opener(self.fresh, deep=self.deep)
         with np.errstate(all="ignore"):
-            term = self.open(op.unfused, args, options)
-        if close(term.value, value):
-            return term
-        del self.statements[before:]
-        return None
+            term = trial.open(op.unfused, args, options)
+        if not close(term.value, _call(op, args, options)):
+            return None
+        self.statements += trial.statements
+        self.shared |= trial.shared
+        self.imports.update(trial.imports)
+        return term
 
     def spelled(self, op: Primitive, args: Sequence[Term], options: Mapping[str, Term]) -> Term | None:
         """An operation as NumPy itself spells it, as an operator or a function; None where NumPy does not."""
@@ -389,7 +405,7 @@ class Opener(ast.NodeVisitor):
             except (TypeError, ValueError, IndexError):
                 continue
             if _same(theirs, plain(value)):
-                name = ast.Attribute(ast.Name("np"), function.__name__)
+                name = ast.Attribute(ast.Name("np"), numpy_code.name_in_numpy(function))
                 return self._as_code(Term(function, name, True), args, options)
         return None
 
@@ -406,6 +422,7 @@ class Opener(ast.NodeVisitor):
         symbol = numpy_code.OPERATORS.get(function.value) if not options else None
         if symbol is not None:
             return self._symbol(symbol, args)
+        args = self._settled(args)
         value = _call(function.value, args, options)
         known = function.fixed and all(term.fixed for term in (*args, *options.values()))
         codes = [term.code for term in args]
@@ -431,6 +448,16 @@ class Opener(ast.NodeVisitor):
         """A term to compute with: an operation on tensors has had a statement of its own by then."""
         recorded = _is_recorded(term.value) and not isinstance(term.code, ast.Name)
         return self._emit(self.fresh(term.value._edge[0].op.name), term) if recorded else term
+
+    def _settled(self, args: Sequence[Term]) -> list[Term]:
+        """The operands of an operation on tensors: what is constant among them gets a name, for the way back."""
+        if not any(_is_recorded(term.value) for term in args):
+            return list(args)
+        named = [term if _is_recorded(term.value) else self.assign("constant", term) for term in args]
+        for term in named:
+            if isinstance(term.value, np.ndarray | float) and isinstance(term.code, ast.Name):
+                self.constants[id(term.value)] = term.code, term.value
+        return named
 
     def _made(self, value: Any, code: Code, known: bool = False) -> Term:
         """The term of what was computed; where it followed from what is known, and is no array, a literal."""
@@ -510,13 +537,15 @@ def _same(value: Any, other: Any) -> bool:
     return a.shape == b.shape and a.dtype == b.dtype and bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))
 
 
-def close(value: Any, other: Any) -> bool:
-    """Whether two results are equal to rounding, and finite."""
+def close(value: Any, other: Any, *, finite: bool = True) -> bool:
+    """Whether two results are equal to rounding, and finite if that is asked for."""
     a, b = np.asarray(plain(value)), np.asarray(plain(other))
-    if a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()):
+    everywhere = np.isfinite(a) & np.isfinite(b) if a.shape == b.shape else np.False_
+    if a.shape != b.shape or (finite and not everywhere.all()):
         return False
-    rounding = 100 * np.finfo(b.dtype if b.dtype.kind == "f" else float).eps
-    return bool(np.allclose(a, b, rtol=rounding, atol=rounding * float(np.abs(b).max(initial=0.0))))
+    rounding = 1000 * np.finfo(b.dtype if b.dtype.kind == "f" else float).eps
+    scale = float(np.abs(b[everywhere]).max(initial=0.0))
+    return bool(np.allclose(a, b, rtol=rounding, atol=rounding * scale, equal_nan=True))
 
 
 def _number(term: Term) -> Any:

@@ -91,9 +91,9 @@ class Recording:
     """The steps of one tape, forwards and back, with every cotangent and every contribution to it.
 
     Args: output: the tensor that the tape led to. cotangent: as for `backward`. caller: the function of the user's that
-    asked, for messages. gradients: False leaves the backward pass out, and then any shape will do. Raises DTypeError for
-    what is no tensor, GradientError for a constant and, without a cotangent, for anything but a scalar, StaleValueError
-    where a recorded value was overwritten since.
+    asked, for messages. gradients: False leaves the backward pass out, and then any shape will do. Raises DTypeError
+    for what is no tensor, GradientError for a constant and, without a cotangent, for anything but a scalar,
+    StaleValueError where a recorded value was overwritten since.
 
     >>> x = Tensor([1.0, 2.0], requires_grad=True, name="x")
     >>> recording = Recording((x * x).sum())
@@ -104,17 +104,19 @@ class Recording:
     def __init__(self, output: Tensor, cotangent: Any = None, *, caller: str = "debug", gradients: bool = True) -> None:
         edge = checked(output, caller)
         self.output = output
+        self.edge = edge
         self.nodes = reachable(edge[0])
         refuse_stale(self.nodes, caller)
         self.names = Names(self.nodes, variables_of_caller())
+        self._formulas: dict[Edge, str] = {}  # of rules, by node and position
         made = [node for node in self.nodes if node.op]
         self.forward = [Step(self, i, "forward", node) for i, node in enumerate(made)]
         self.cotangents: dict[Edge, Any] = {}
         self.backward: list[Step] = []
         if gradients:
-            seed = output._seed(cotangent)[1]
-            sweep = _Listening(edge, seed)
-            self.cotangents = {edge: seed, **_swept(sweep, self.nodes)}
+            self.seed = output._seed(cotangent)[1]
+            sweep = _Listening(edge, self.seed)
+            self.cotangents = {edge: self.seed, **_swept(sweep, self.nodes)}
             self.backward = self._backward_steps(sweep.heard, len(made))
         self.steps: list[Step] = [*self.forward, *self.backward]
 
@@ -146,6 +148,11 @@ class Recording:
             )
         return self.cotangents.get(edge, np.zeros_like(tensor.data))
 
+    def leaf_gradients(self) -> dict[Edge, Any]:
+        """The derivative of the output with respect to every leaf, oldest first."""
+        leaves = [(node, 0) for node in self.nodes if node.op is None]
+        return {edge: self.cotangents.get(edge, np.zeros_like(edge[0].out)) for edge in leaves}
+
     def contributions_to(self, edge: Edge) -> list[tuple[Step, Contribution]]:
         """Everything that reached a value on the way back, in order, with the step that sent it."""
         return [(step, each) for step in self.backward for each in step.contributions if each.edge == edge]
@@ -170,7 +177,9 @@ class Recording:
 
     def rule_formula(self, node: Node, position: int) -> str:
         """The rule for one operand in the user's names, on one line: `g_W = x.T @ g`."""
-        return rule_formula(node, position, self.names)
+        if (node, position) not in self._formulas:
+            self._formulas[node, position] = rule_formula(node, position, self.names)
+        return self._formulas[node, position]
 
     def __repr__(self) -> str:
         return f"<Recording {self.output.shape} {len(self.forward)} steps forward, {len(self.backward)} back>"

@@ -37,7 +37,8 @@ def sigmoid_vjp_x(g: Array, out: Array, x: Array) -> Array:
 
 @sigmoid.textbook
 def sigmoid_textbook(x: Array) -> Array:
-    return 1 / (1 + np.exp(-x))
+    e = np.exp(-x)
+    return 1 / (1 + e)
 
 
 @primitive(elementwise=True, samples=KINKED)
@@ -112,7 +113,8 @@ def softplus_vjp_x(g: Array, out: Array, x: Array) -> Array:
 
 @softplus.textbook
 def softplus_textbook(x: Array) -> Array:
-    return np.log(1 + np.exp(x))
+    e = np.exp(x)
+    return np.log(1 + e)
 
 
 @primitive(

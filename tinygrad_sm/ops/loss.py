@@ -232,8 +232,13 @@ def cross_entropy_textbook(
     q, count = wanted(logits, target, weight, ignore_index, label_smoothing)
     top = np.max(plain(logits), axis=axis, keepdims=True)  # which cancels, and so is a constant
     shifted = logits - top
-    log_p = shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
-    return reduce(-np.sum(q * log_p, axis=axis), reduction, count)
+    e = np.exp(shifted)
+    e_sum = np.sum(e, axis=axis, keepdims=True)
+    log_sum = np.log(e_sum)
+    log_p = shifted - log_sum
+    wanted_log_p = q * log_p
+    by_sample = np.sum(wanted_log_p, axis=axis)
+    return reduce(-by_sample, reduction, count)
 
 
 @primitive(
@@ -333,7 +338,8 @@ def mse_loss_vjp_target(g: Array, out: Array, prediction: Array, target: Array, 
 
 @mse_loss.textbook
 def mse_loss_textbook(prediction: Array, target: Array, reduction: str = "mean") -> Array:
-    return reduce((prediction - target) ** 2, reduction, prediction.size)
+    error = prediction - target
+    return reduce(error**2, reduction, prediction.size)
 
 
 @primitive(
@@ -412,7 +418,9 @@ def binary_cross_entropy_with_logits_textbook(
     pos_weight: Array | None = None,
     reduction: str = "mean",
 ) -> Array:
-    p = 1 / (1 + np.exp(-logits))
+    e = np.exp(-logits)
+    p = 1 / (1 + e)
     positive = 1.0 if pos_weight is None else np.asarray(pos_weight)
-    losses = -positive * target * np.log(p) - (1 - target) * np.log(1 - p)
+    log_p, log_not_p = np.log(p), np.log(1 - p)
+    losses = -positive * target * log_p - (1 - target) * log_not_p
     return reduce(losses if weight is None else losses * weight, reduction, logits.size)

@@ -1,8 +1,8 @@
 """The stable family around softmax: logsumexp, softmax and log_softmax.
 
-All of them shift by the largest value first, because e**(x - max) cannot overflow and the shift cancels. Where every
-value of a row is -inf (a fully masked row) softmax is zero, and where k values are +inf it is 1/k on those. As the shift
-cancels it has no derivative: the textbook formulas take it from the plain values, as a constant.
+All of them shift by the largest value first, because e**(x - max) cannot overflow and the shift cancels; as it cancels,
+the textbook formulas may take it for a constant. Where every value of a row is -inf (a fully masked row) softmax is
+zero, and where k values are +inf it is 1/k on those.
 
 Source: P. Blanchard, D. J. Higham and N. J. Higham, Accurately computing the log-sum-exp and softmax functions, IMA J.
 Numer. Anal. 41, 2021.
@@ -13,8 +13,8 @@ from __future__ import annotations
 import numpy as np
 
 from tinygrad_sm.engine.primitive import Array, primitive
-from tinygrad_sm.ops.reduction import SAMPLES, Axis, restore_axes
 from tinygrad_sm.operand import plain
+from tinygrad_sm.ops.reduction import SAMPLES, Axis, restore_axes
 from tinygrad_sm.ops.samples import Sample, normal
 
 ALONG_AXIS = [Sample(normal(2, 3)), Sample(normal(2, 3), axis=0), Sample(normal(2, 3, 2), axis=1), Sample(normal(3))]
@@ -70,7 +70,10 @@ def logsumexp_vjp_x(g: Array, out: Array, x: Array, axis: Axis = None, keepdims:
 @logsumexp.textbook
 def logsumexp_textbook(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     top = np.max(plain(x), axis=axis, keepdims=True)
-    out = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
+    shifted = x - top
+    e = np.exp(shifted)
+    e_sum = np.sum(e, axis=axis, keepdims=True)
+    out = np.log(e_sum) + top
     return out if keepdims else np.squeeze(out, axis)
 
 
@@ -96,8 +99,10 @@ def softmax_vjp_x(g: Array, out: Array, x: Array, axis: Axis = -1) -> Array:
 @softmax.textbook
 def softmax_textbook(x: Array, axis: Axis = -1) -> Array:
     top = np.max(plain(x), axis=axis, keepdims=True)
-    e = np.exp(x - top)
-    return e / np.sum(e, axis=axis, keepdims=True)
+    shifted = x - top
+    e = np.exp(shifted)
+    e_sum = np.sum(e, axis=axis, keepdims=True)
+    return e / e_sum
 
 
 @primitive(samples=ALONG_AXIS)
@@ -126,4 +131,7 @@ def log_softmax_vjp_x(g: Array, out: Array, x: Array, axis: Axis = -1) -> Array:
 def log_softmax_textbook(x: Array, axis: Axis = -1) -> Array:
     top = np.max(plain(x), axis=axis, keepdims=True)
     shifted = x - top
-    return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
+    e = np.exp(shifted)
+    e_sum = np.sum(e, axis=axis, keepdims=True)
+    log_sum = np.log(e_sum)
+    return shifted - log_sum
