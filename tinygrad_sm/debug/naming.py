@@ -8,6 +8,7 @@ Read `recording.py` next, which asks.
 from __future__ import annotations
 
 import ast
+import builtins
 import contextlib
 import itertools
 import keyword
@@ -24,7 +25,7 @@ from tinygrad_sm.location import Location, user_frame
 from tinygrad_sm.numpy_calls import flat
 from tinygrad_sm.operand import Operand
 
-RESERVED = {"np", "g", "out", "residual", "position", "print", "float", "int", "range", "len", "max", "min", "sum"}
+RESERVED = {"np", "g", "out", "data", "gradients", "name", "Path", *dir(builtins)}  # of scripts, formulas and Python
 FIRST_LINES = 20_000  # of a user's file; parsing a longer one for a few names would take seconds
 
 

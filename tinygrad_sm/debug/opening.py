@@ -383,8 +383,11 @@ class Opener(ast.NodeVisitor):
         if op.unfused is None:
             return None
         trial = Opener(self.fresh, deep=self.deep)
-        with np.errstate(all="ignore"):
-            term = trial.open(op.unfused, args, options)
+        try:
+            with np.errstate(over="raise", divide="raise", invalid="raise"):
+                term = trial.open(op.unfused, args, options)
+        except FloatingPointError:
+            return None
         if not close(term.value, _call(op, args, options)):
             return None
         self.statements += trial.statements

@@ -103,7 +103,7 @@ class Source:
 
     def _executed(self, text: str, name: str, names: dict[str, Any]) -> dict[str, Any]:
         namespace = {"__name__": "derived", **names}
-        with np.errstate(all=None):
+        with np.errstate():  # ends what the script says of NumPy's warnings with the script
             exec(compile(text, name, "exec"), namespace)
         return dict(namespace["gradients"])
 

@@ -1,0 +1,477 @@
+"""The derived script gives the engine's gradients: to the last bit by calls, to rounding in NumPy alone."""
+
+import ast
+import bdb
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from calls import CALLS, NAMES, Call, variables
+
+import tinygrad_sm as tg
+import tinygrad_sm.nn.functional as F
+from tinygrad_sm import Tensor, debug, nn, optim
+from tinygrad_sm.engine.primitive import PRIMITIVES
+from tinygrad_sm.errors import ArgumentError, DTypeError, FileError, GradientError, StaleValueError
+
+ROOT = Path(__file__).parent.parent.parent
+TOLERANCE = {np.float64: {"rtol": 1e-9, "atol": 1e-11}, np.float32: {"rtol": 3e-4, "atol": 3e-5}}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Scripts are written to the working directory."""
+    monkeypatch.chdir(tmp_path)
+
+
+def leaf_gradients(leaves):
+    return [leaf.grad for leaf in leaves if leaf.grad is not None]
+
+
+def assert_same_bits(got, expected):
+    assert len(got) == len(expected)
+    for g, e in zip(got.values(), expected, strict=True):
+        assert np.asarray(g).dtype == e.dtype
+        np.testing.assert_array_equal(g, e)
+
+
+def assert_close(got, expected, dtype=np.float64):
+    assert len(got) == len(expected)
+    for g, e in zip(got.values(), expected, strict=True):
+        assert np.asarray(g).dtype == e.dtype
+        assert np.shape(g) == e.shape
+        np.testing.assert_allclose(g, e, **TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
+@pytest.mark.parametrize(("op", "number"), CALLS, ids=NAMES)
+def test_every_operation(op, number, dtype):
+    call = Call(op, number, dtype=dtype)
+    cotangent = call.cotangent()
+    leaves = variables(call.arrays)
+    out = call(*leaves)
+    by_calls = debug.source(out, "calls", cotangent=cotangent)
+    inline = debug.source(out, cotangent=cotangent)
+    out.backward(cotangent)
+    assert_same_bits(by_calls.gradients(), leaf_gradients(leaves))
+    assert_close(inline.gradients(), leaf_gradients(leaves), dtype)
+    assert imports(inline) <= {"numpy", "pathlib"}
+
+
+def imports(derived):
+    """The modules that a script imports."""
+    found = set()
+    for node in ast.walk(ast.parse(str(derived))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module)
+    return found
+
+
+def mlp_step(dropout=0.2, dtype=np.float32):
+    """A loss of a small network in training, with the parameters it depends on."""
+    rng = np.random.default_rng(0)
+    model = nn.MLP([20, 16, 8, 5], activation="tanh", dropout=dropout, generator=rng)
+    x, labels = rng.normal(size=(12, 20)).astype(dtype), rng.integers(5, size=12)
+    return F.cross_entropy(model(x), labels, label_smoothing=0.1), list(model.parameters())
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_a_whole_training_step_of_a_network(dropout):
+    loss, parameters = mlp_step(dropout)
+    by_calls, inline = debug.source(loss, "calls"), debug.source(loss)
+    loss.backward()
+    expected = [parameter.grad for parameter in parameters]
+    assert_same_bits(by_calls.run(), expected)
+    assert_close(inline.run(), expected, np.float32)
+    assert imports(inline) <= {"numpy", "pathlib"}
+    assert_same_bits(by_calls.gradients(), expected)
+
+
+def test_every_step_of_a_training_run_has_the_same_file_and_its_own_numbers(tmp_path):
+    rng = np.random.default_rng(0)
+    model = nn.MLP([4, 6, 3], generator=rng)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    paths = set()
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(rng.normal(size=(5, 4)).astype(np.float32)), rng.integers(3, size=5))
+        derived = debug.source(loss, "calls")
+        got = derived.run()
+        loss.backward()
+        assert_same_bits(got, [parameter.grad for parameter in model.parameters()])
+        optimizer.step()
+        assert_same_bits(
+            derived.gradients(), [parameter.grad for parameter in model.parameters()]
+        )  # its data is its own
+        paths.add(derived.path)
+    assert len(paths) == 1
+    assert [path.suffix for path in (tmp_path / ".tinygrad_sm").iterdir()] == [".py"]
+
+
+@pytest.mark.parametrize("level", ["calls", "inline"])
+def test_it_runs_alone(level):
+    loss, parameters = mlp_step()
+    path = debug.source(loss, level, "derived.py").path
+    loss.backward()
+    (Path("check.py")).write_text(
+        "import runpy, numpy as np\n"
+        "names = runpy.run_path('derived.py')\n"
+        "np.savez('got.npz', **{k: v for k, v in names['gradients'].items()})\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT) if level == "calls" else ""}
+    for script in (path, "check.py"):
+        result = subprocess.run(
+            [sys.executable, "-W", "error", script], env=environment, capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0, result.stderr
+    with np.load("got.npz") as got:
+        assert_close(dict(got), [parameter.grad for parameter in parameters], np.float32)
+    assert sorted(file.name for file in Path.cwd().glob("derived*")) == ["derived.npz", "derived.py"]
+
+
+def test_running_prints_the_loss_and_every_gradient():
+    x = Tensor([1.0, 2.0], requires_grad=True, name="x")
+    loss = (x * x).sum()
+    path = debug.source(loss).save()
+    result = subprocess.run([sys.executable, path], capture_output=True, text=True, check=True)
+    assert result.stdout == "loss: 5.0\ngradient of x, shape (2,):\n[2. 4.]\n"
+
+
+LESSON = """\
+import numpy as np
+import tinygrad_sm as tg
+import tinygrad_sm.nn.functional as F
+
+X = np.array([[1.0, 2.0], [3.0, -1.0], [0.5, 0.5]])
+labels = np.array([0, 1, 1])
+W = tg.Tensor([[0.5, -1.0], [0.25, 2.0]], requires_grad=True)
+b = tg.Tensor([0.1, -0.2], requires_grad=True)
+h = tg.tanh(X @ W)
+h = h * h
+loss = F.cross_entropy(h + b, labels)
+"""
+
+
+def lesson(tmp_path, source=LESSON):
+    path = tmp_path / "lesson.py"
+    path.write_text(source, encoding="utf-8")
+    namespace = {"__name__": "lesson"}
+    exec(compile(source, str(path), "exec"), namespace)
+    return namespace
+
+
+def test_it_reads_like_a_derivation(tmp_path):
+    text = str(debug.source(lesson(tmp_path)["loss"]))
+    forward, backward = text.split("# Forward")[1].split("# Backward")
+    backward = backward.split("# The gradients")[0]
+    assert forward.splitlines()[2:11] == [
+        "# lesson.py:9  h = tg.tanh(X @ W)",
+        "matmul_2 = X @ W",
+        "h = np.tanh(matmul_2)",
+        "",
+        "# lesson.py:10  h = h * h",
+        "h_2 = h * h",
+        "",
+        "# lesson.py:11  loss = F.cross_entropy(h + b, labels)",
+        "add_5 = h_2 + b",
+    ]
+    for line in ("e = np.exp(shifted)", "log_p = shifted - log_sum", "loss = total / count"):
+        assert line in forward.splitlines()
+    assert (
+        backward.splitlines()[-12:-2]
+        == [
+            "g_h_2 = g_add_5",
+            "g_b = g_add_5",
+            "g_b = g_b.sum(axis=0)  # undoes broadcasting: (3, 2) -> (2,)",
+            "",
+            "# back through lesson.py:10  h = h * h",
+            "g_h = g_h_2 * h",
+            "g_h_from_h_2 = g_h_2 * h",
+            "g_h = g_h + g_h_from_h_2  # contribution 2 of 2",
+            "",
+            "# back through lesson.py:9  h = tg.tanh(X @ W)",
+        ]
+        or backward.splitlines()[-14:-4]
+    )
+    assert text.startswith('"""`loss` and its gradients, in NumPy alone')
+    assert max(map(len, text.splitlines())) <= 120
+    assert "\n\n\n\n" not in text
+
+
+def test_by_calls_every_rule_is_called_by_its_name(tmp_path):
+    loss = lesson(tmp_path)["loss"]
+    text = str(debug.source(loss, "calls"))
+    for node in loss.tape():
+        for position, edge in enumerate(node.parents):
+            if edge:
+                assert f" = {node.op.rule(position).__name__}(g_" in text
+    assert re.search(r"^from tinygrad_sm.ops.linalg import matmul, matmul_vjp_y$", text, re.MULTILINE)
+
+
+def test_lines_know_their_step(tmp_path):
+    recording = debug.recording.Recording(lesson(tmp_path)["loss"])
+    derived = debug.source(recording)
+    by_step = {line.step for line in derived.lines}
+    assert by_step == {None, *range(len(recording.steps))}
+    line = next(line for line in derived.lines if line.text == "g_W = X.T @ g_matmul_2")
+    assert recording.steps[line.step].name == "matmul_2"
+    assert recording.steps[line.step].phase == "backward"
+    assert [line.text for line in derived.lines] == str(derived).splitlines()
+    assert str(debug.source(recording)) == str(derived)  # asking twice takes no names away
+
+
+# Where it is hard.
+
+
+def hard_losses():
+    extreme = Tensor([[1000.0, 0.0, -1000.0], [0.0, -np.inf, 2.0]], requires_grad=True)
+    yield "overflow and a masked class", F.cross_entropy(extreme, np.array([0, 2])), [extreme]
+    masked = Tensor([[-np.inf, -np.inf], [1.0, 2.0]], requires_grad=True)
+    yield "a masked row", (tg.softmax(masked, axis=1) * np.array([[1.0, 2.0], [3.0, 1.0]])).sum(), [masked]
+    x = Tensor([0.0, 4.0], requires_grad=True)
+    yield "an infinite slope times zero", (tg.sqrt(x) * np.array([0.0, 1.0])).sum(), [x]
+    x = Tensor([0.0, 4.0], requires_grad=True)
+    yield "an infinite slope", tg.sqrt(x).sum(), [x]
+    x = Tensor([-2000.0, 0.0, 2000.0], requires_grad=True)
+    yield "saturated", (tg.sigmoid(x) + tg.softplus(x)).sum(), [x]
+    x = Tensor([np.nan, 1.0], requires_grad=True)
+    yield "NaN in the data", (x * x).sum(), [x]
+    x = Tensor(np.zeros((0, 3)), requires_grad=True)
+    yield "nothing", (x * 2).sum(), [x]
+    x = Tensor(3.0, requires_grad=True)
+    yield "scalars", x * x * 2 + x, [x]
+    x, y = Tensor([1.0, 2.0], requires_grad=True), Tensor([[3.0]], requires_grad=True)
+    yield "broadcast both ways", (x * y + y).sum(), [x, y]
+    x = Tensor(np.float32([1.0, 2.0]), requires_grad=True)
+    y = Tensor(np.array([1.0, 2.0]), requires_grad=True)
+    yield "mixed types", (x * y).sum(), [x, y]
+    x = Tensor(np.arange(4.0), requires_grad=True)
+    yield "indexed twice", (x[np.array([0, 0, 3])] * x[1:]).sum() + x[0], [x]
+
+
+@pytest.mark.parametrize("level", ["calls", "inline"])
+@pytest.mark.parametrize("case", [name for name, *_ in hard_losses()])
+def test_where_numbers_are_hard(case, level):
+    loss, leaves = next((loss, leaves) for name, loss, leaves in hard_losses() if name == case)
+    derived = debug.source(loss, level)
+    loss.backward()
+    for got in (derived.gradients(), derived.run()):
+        if level == "calls":
+            assert_same_bits(got, leaf_gradients(leaves))
+        else:
+            assert_close(got, leaf_gradients(leaves))
+    result = subprocess.run(
+        [sys.executable, "-W", "error", derived.path],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_leaf_alone():
+    x = Tensor(2.0, requires_grad=True, name="x")
+    assert debug.source(x).gradients() == {"x": 1.0}
+
+
+def test_a_cotangent_of_any_shape():
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    y = x * 3
+    assert debug.source(y, cotangent=[1.0, 10.0]).gradients()["x"].tolist() == [3.0, 30.0]
+    with pytest.raises(GradientError, match="starts from a scalar"):
+        debug.source(y)
+
+
+def test_a_long_tape():
+    x = Tensor(1.0, requires_grad=True)
+    y = x
+    for _ in range(1000):
+        y = y * 1.001
+    assert debug.source(y).gradients()["x"] == pytest.approx(1.001**1000)
+
+
+def test_names_of_the_user_do_not_collide_with_those_of_the_script(tmp_path):
+    source = (
+        "import numpy, tinygrad_sm as tg\n"
+        "np = tg.Tensor(numpy.arange(100.0), requires_grad=True)\n"
+        "data = np * 2\n"
+        "g = data + np\n"
+        "gradients = tg.exp(g * 0.001)\n"
+        "e = tg.softmax(gradients)\n"
+        "matmul = tg.sum(e * e)\n"
+    )
+    names = lesson(tmp_path, source)
+    expected = tg.gradients(names["matmul"], names["np"]).data
+    for level in ("calls", "inline"):
+        np.testing.assert_allclose(debug.source(names["matmul"], level).run()["np_2"], expected, rtol=1e-9)
+
+
+# Operations of the user's.
+
+OWN = """\
+import numpy as np
+import tinygrad_sm as tg
+
+SCALE = 2.0
+TABLE = np.array([1.0, 2.0])
+
+def helper(x):
+    return SCALE * x * TABLE
+
+@tg.primitive(method=False)
+def scaled(x, power=1):
+    return helper(x) ** power
+
+@scaled.vjp("x")
+def scaled_vjp_x(g, out, x, power=1):
+    return g * power * helper(x) ** (power - 1) * SCALE * TABLE
+
+@tg.primitive(method=False)
+def looped(x):
+    out = x
+    for _ in range(3):
+        out = out * x
+    return out
+
+@looped.vjp("x")
+def looped_vjp_x(g, out, x):
+    slope = 4 * x * x * x
+    for _ in range(2):
+        slope = slope * 1.0
+    return g * slope
+
+@tg.primitive(method=False)
+def halves(x):
+    return x[:1], x[1:]
+
+@halves.vjp("x")
+def halves_vjp_x(g, out, x):
+    return np.concatenate([g[0], g[1]])
+
+x = tg.Tensor([1.0, 2.0], requires_grad=True)
+a, b = halves(scaled(x, power=2) + looped(x))
+loss = b.sum()
+"""
+
+
+@pytest.fixture
+def own_operations(tmp_path):
+    yield lesson(tmp_path, OWN)
+    for name in ("scaled", "looped", "halves"):
+        PRIMITIVES.pop(name, None)
+
+
+@pytest.mark.parametrize("level", ["calls", "inline"])
+def test_operations_that_no_module_holds(own_operations, level):
+    loss, x = own_operations["loss"], own_operations["x"]
+    derived = debug.source(loss, level)
+    loss.backward()
+    np.testing.assert_allclose(x.grad, [0.0, 2 * 4 * 2 * 4 + 4 * 2**3])
+    assert_close(derived.run(), [x.grad])
+    text = str(derived)
+    assert "g_a = np.zeros_like(a)" in text
+    assert "def looped_vjp_x(g, out, x):" in text  # which loops, and so stands as it is
+    assert ("def scaled_vjp_x" in text) == (level == "calls")
+    result = subprocess.run(
+        [sys.executable, derived.path],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_an_operation_that_cannot_stand_alone_is_refused():
+    factor = 3.0
+
+    @tg.primitive(method=False)
+    def closed_over(x):
+        return x * factor
+
+    @closed_over.vjp("x")
+    def closed_over_vjp_x(g, out, x):
+        return g * factor
+
+    try:
+        y = closed_over(Tensor(2.0, requires_grad=True))
+        with pytest.raises(ArgumentError, match="closed_over cannot stand alone") as caught:
+            debug.source(y)
+        assert "top level of a module" in caught.value.remedy
+    finally:
+        del PRIMITIVES["closed_over"]
+
+
+# The file.
+
+
+def test_breakpoints_in_the_file_are_met(monkeypatch):
+    x = Tensor([1.0, 2.0], requires_grad=True, name="x")
+    derived = debug.source((x * x).sum())
+    path = os.path.abspath(derived.save())
+    line = 1 + next(i for i, line in enumerate(derived.lines) if line.text.startswith("g_x = "))
+    stopped = []
+
+    class Debugger(bdb.Bdb):
+        def user_line(self, frame):
+            if frame.f_code.co_filename == path and self.break_here(frame):
+                stopped.append((frame.f_lineno, frame.f_locals["g_multiply_1"].tolist()))
+            self.set_continue()
+
+    debugger = Debugger()
+    assert debugger.set_break(path, line) is None
+    debugger.runcall(derived.run)
+    assert stopped == [(line, [1.0, 1.0])]
+
+
+def test_where_no_file_can_be_written_it_runs_from_memory(monkeypatch):
+    loss, parameters = mlp_step()
+    derived = debug.source(loss, "calls")
+    Path(".tinygrad_sm").write_text("a file where the folder should be")
+    got = derived.run()
+    loss.backward()
+    assert_same_bits(got, [parameter.grad for parameter in parameters])
+    assert derived.path is None
+    with pytest.raises(FileError):
+        derived.save()
+
+
+def test_an_unwritable_path_is_refused(tmp_path):
+    loss, _ = mlp_step()
+    (tmp_path / "folder.py").mkdir()
+    with pytest.raises(FileError, match=r"folder\.py"):
+        debug.source(loss, path=tmp_path / "folder.py")
+
+
+def test_it_shows_itself():
+    x = Tensor([1.0, 2.0], requires_grad=True, name="x")
+    derived = debug.source((x < 3).data * x, cotangent=[1.0, 1.0])
+    assert re.fullmatch(r"<Source \d+ lines, level 'inline'>", repr(derived))
+    derived.save()
+    assert re.fullmatch(r"<Source \d+ lines, level 'inline', \S+tape_\w+\.py>", repr(derived))
+    assert derived._repr_html_().startswith("<pre>")
+
+
+# Bad input.
+
+
+def test_a_constant_a_stale_tape_and_an_unknown_level_are_refused():
+    with pytest.raises(GradientError, match=r"debug\.source: .* carries no gradient"):
+        debug.source(Tensor(1.0))
+    with pytest.raises(DTypeError, match=r"debug\.source: takes a tensor, not float"):
+        debug.source(1.0)
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    loss = (x * x).sum()
+    with pytest.raises(ArgumentError, match="level='outline'"):
+        debug.source(loss, "outline")
+    with tg.no_grad():
+        x -= 1.0
+    with pytest.raises(StaleValueError, match=r"debug\.source: the tape is stale"):
+        debug.source(loss)
