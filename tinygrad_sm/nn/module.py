@@ -90,7 +90,11 @@ class Module:
 
     def modules(self) -> Iterator[Module]:
         """This module and all below it, each once, owners first."""
-        return (part for _, part in _walk("", self, set()) if isinstance(part, Module))
+        return (module for _, module in self.named_modules())
+
+    def named_modules(self) -> Iterator[tuple[str, Module]]:
+        """This module, whose path is empty, and all below it with their paths, such as `encoder.0`, each once."""
+        return ((path, part) for path, part in _walk("", self, set()) if isinstance(part, Module))
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Every parameter with its path, such as `0.weight`, each once."""
