@@ -96,8 +96,8 @@ class Scope(NamedTuple):
 class Opener(ast.NodeVisitor):
     """Opens one function after another into `statements`, in which every new name comes from `fresh`.
 
-    Args: fresh: makes an unused name like the one it gets. deep: open operations too, not only functions; open_helpers:
-    open those. Operations on tensors get a statement each, and `edges` tells the name of every one.
+    Args: fresh: makes an unused name like the one it gets. deep: open operations too, not only functions. open_helpers:
+    open functions of several statements too. Operations on tensors get a statement each, named in `edges`.
     """
 
     def __init__(self, fresh: Callable[[str], str], *, deep: bool = True, open_helpers: bool = True) -> None:
@@ -362,8 +362,13 @@ class Opener(ast.NodeVisitor):
         known = all(_is_literal(term) for term in (*args, *options.values())) and _is_ours(target)
         if known or _is_metadata_call(target) or target in TAKES_APART:
             return _from_items(target, args, options)
-        if _is_ours(target) and self.open_helpers:
-            return self.open(target, args, options)
+        if _is_ours(target):
+            before = len(self.statements)
+            term = self.open(target, args, options)
+            if self.open_helpers or len(self.statements) == before:
+                return term
+            del self.statements[before:]
+            args = _without_defaults(target, args)
         return self._as_code(function, args, options)
 
     def operation(self, op: Primitive, args: Sequence[Term], options: Mapping[str, Term]) -> Term:
@@ -497,6 +502,15 @@ def _is_metadata_call(function: Any) -> bool:
 
 def _call(function: Any, args: Sequence[Term], options: Mapping[str, Term]) -> Any:
     return function(*[term.value for term in args], **{key: term.value for key, term in options.items()})
+
+
+def _without_defaults(function: Any, args: Sequence[Term]) -> Sequence[Term]:
+    """Positional arguments less those at the end that the function takes for granted."""
+    defaults = [parameter.default for parameter in inspect.signature(function).parameters.values()]
+    spoken = list(args)
+    while spoken and spoken[-1].fixed and spoken[-1].value == defaults[len(spoken) - 1]:
+        spoken.pop()
+    return spoken
 
 
 def _owner(function: Any) -> Any:
