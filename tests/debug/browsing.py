@@ -74,7 +74,9 @@ def figures(page):
             name: figure.querySelector("caption code, figcaption code").textContent,
             group: figure.closest(".group").querySelector("h3").textContent,
             caption: figure.querySelector("caption, figcaption").textContent,
-            numbers: [...figure.querySelectorAll("tbody tr")].map(row => [...row.querySelectorAll("td")].map(cell => cell.title)),
+            numbers: [...figure.querySelectorAll("tbody tr")].map(
+                row => [...row.querySelectorAll("td")].map(cell => cell.title)
+            ),
         }))""",
     )
 

@@ -130,7 +130,7 @@ def test_code_from_several_files_and_code_without_a_source(tmp_path):
     parts = {file["name"]: file["parts"] for file in data["files"]}
     assert parts[str(tmp_path / "helper.py")] == [[[1, "def square(x):"], [2, "    return x * x"]]]
     assert parts["<string>"] == []
-    assert parts[__file__]
+    assert any(part for name, part in parts.items() if name.endswith("test_page.py"))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -261,6 +261,7 @@ def test_a_notebook_gets_the_table_and_the_graph_before_the_player(tmp_path):
     shown = page._repr_html_()
     before, frame = shown.split("<iframe ")
     assert before.count("<tr>") == 1 + 6
+    assert before.index("<table>") < before.index("<svg")
     assert "matmul" in before
     assert "<script" not in before
     (source,) = re.findall(r'srcdoc="([^"]*)"', frame)

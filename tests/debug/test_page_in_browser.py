@@ -143,7 +143,7 @@ def test_a_step_shows_what_arrives_what_is_sent_and_what_was_kept(browser, shown
     with opened(browser, shown[0], "#step=6") as page:
         groups = [(each["group"], each["name"]) for each in figures(page)]
         assert [name for group, name in groups if group == "sent"] == ["g_x", "g_W"]
-        assert [group for group, _ in groups][0] == "arrives"
+        assert groups[0][0] == "arrives"
         assert {"x", "W"} <= {name for group, name in groups if group.startswith("kept")}
         assert "x.T @ g" in page.text_content("#formulas")
         assert "to W.grad" in page.text_content("#formulas")
@@ -343,7 +343,10 @@ def test_nothing_moves_by_itself_where_motion_is_unwanted(browser, tmp_path):
     player(mlp(), tmp_path / "mlp.html")
     with opened(browser, tmp_path / "mlp.html", reduced_motion="reduce") as page:
         page.evaluate(
-            """() => { window.wanted = []; Element.prototype.scrollBy = (options) => window.wanted.push(options.behavior); }"""
+            """() => {
+                window.wanted = [];
+                Element.prototype.scrollBy = (options) => window.wanted.push(options.behavior);
+            }"""
         )
         for _ in range(7):
             page.keyboard.press("ArrowRight")
@@ -393,7 +396,8 @@ def test_a_picture_has_the_colours_of_its_numbers(browser, tmp_path):
     player((x * 1.0).sum(), tmp_path / "out.html")
     with opened(browser, tmp_path / "out.html", color_scheme="light") as page:
         pixel = """(canvas, [x, y]) => {
-            const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
+            const surface = new OffscreenCanvas(canvas.width, canvas.height);
+            const copy = surface.getContext("2d", { willReadFrequently: true });
             copy.drawImage(canvas, 0, 0);
             return [...copy.getImageData(x, y, 1, 1).data];
         }"""

@@ -41,7 +41,8 @@ function scrollIntoPanel(target, panel) {
   const outer = panel.getBoundingClientRect();
   const left = beyond(inner.left, inner.right, outer.left, outer.right);
   const top = beyond(inner.top, inner.bottom, outer.top, outer.bottom);
-  if (left || top) panel.scrollBy({ left, top, behavior: still.matches ? "instant" : "smooth" });
+  const isFar = Math.abs(top) > 2 * panel.clientHeight;
+  if (left || top) panel.scrollBy({ left, top, behavior: still.matches || isFar ? "instant" : "smooth" });
 }
 
 function beyond(start, end, outerStart, outerEnd) {
@@ -424,7 +425,8 @@ function showGraph(step) {
     if (isCurrent) scrollIntoPanel(box, byId("graph"));
   }
   for (const { arrow, from, to } of arrows) {
-    arrow.classList.toggle("is-current", to.includes(step.node));
+    const isTaken = step.phase === "forward" || from.length > 0; // nothing goes back to a constant
+    arrow.classList.toggle("is-current", isTaken && to.includes(step.node));
     arrow.classList.toggle("is-ahead", !isPast(madeAt, to));
     arrow.classList.toggle("has-gradient", isPast(sentAt, to) && isPast(arrivedAt, from));
   }
@@ -456,35 +458,45 @@ function stepsOf(nodes) {
 
 // --- the derived source
 
+const derivedLines = data.derived.map(([text, step], i) => codeLine(`derived-${i}`, i + 1, text, step ?? undefined));
+
 function drawDerived() {
-  const lines = data.derived.map(([text, step], i) => codeLine(`derived-${i}`, i + 1, text, step ?? undefined));
-  byId("derived").replaceChildren(element("div", { class: "lines" }, ...lines));
+  byId("derived").replaceChildren(element("div", { class: "lines" }, ...derivedLines));
 }
 
 function showDerived() {
-  let first = null;
-  data.derived.forEach(([, step], i) => {
-    const line = byId(`derived-${i}`);
-    line.classList.toggle("is-current", step === current);
-    if (step === current) first ??= line.firstChild; // its number, so that nothing moves sideways
-  });
-  scrollIntoPanel(first, byId("derived"));
+  for (const line of byId("derived").querySelectorAll(".is-current")) line.classList.remove("is-current");
+  const own = derivedLines.filter((_, i) => data.derived[i][1] === current);
+  for (const line of own) line.classList.add("is-current");
+  scrollIntoPanel(own[0]?.firstChild, byId("derived")); // its number, so that nothing moves sideways
 }
 
 // --- all values and gradients
 
+const valueRows = data.values.map((value) => ({ value, row: valueRow(value), shown: "" }));
+
+function valueRow(value) {
+  return element("tr", {}, valueName(value), element("td", {}, value.shape), element("td"), element("td"));
+}
+
+function drawValues() {
+  byId("values").tBodies[0].append(...valueRows.map(({ row }) => row));
+}
+
 function showValues(step) {
-  const rows = data.values.map((value) => {
+  for (const each of valueRows) {
+    const { value, row } = each;
     const isMade = (value.made ?? -1) <= current;
-    const gradient = value.gradients.filter((each) => each.step <= current).at(-1);
-    const row = element("tr", {}, valueName(value), element("td", {}, value.shape), element("td", {}, isMade ? value.summary : "–"));
-    row.append(gradientCell(gradient));
+    const arrived = value.gradients.filter((gradient) => gradient.step <= current).length;
     row.classList.toggle("is-current", value.node === step.node);
-    return row;
-  });
-  byId("values").tBodies[0].replaceChildren(...rows);
-  const own = rows.find((row) => row.classList.contains("is-current"));
-  scrollIntoPanel(own?.firstChild, byId("values").parentElement);
+    if (each.shown === `${isMade} ${arrived}`) continue; // of a thousand rows one or two change
+    each.shown = `${isMade} ${arrived}`;
+    row.cells[2].textContent = isMade ? value.summary : "–";
+    row.cells[3].classList.toggle("gradient", arrived > 0);
+    row.cells[3].replaceChildren(...gradientText(value.gradients[arrived - 1]));
+  }
+  const own = valueRows.find(({ row }) => row.classList.contains("is-current"));
+  scrollIntoPanel(own?.row.firstChild, byId("values").parentElement);
 }
 
 function valueName(value) {
@@ -494,10 +506,9 @@ function valueName(value) {
   return element("th", { scope: "row" }, link);
 }
 
-function gradientCell(gradient) {
-  if (!gradient) return element("td", {}, "–");
-  const part = gradient.part ? [element("span", { class: "note" }, `${gradient.part} so far`)] : [];
-  return element("td", { class: "gradient" }, gradient.summary, ...part);
+function gradientText(gradient) {
+  if (!gradient) return ["–"];
+  return gradient.part ? [gradient.summary, element("span", { class: "note" }, `${gradient.part} so far`)] : [gradient.summary];
 }
 
 // --- light and dark
@@ -558,6 +569,7 @@ function start() {
   indexNodes();
   drawCode();
   drawDerived();
+  drawValues();
   fitGraph();
   listen();
   readPalette();

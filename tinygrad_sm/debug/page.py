@@ -25,6 +25,10 @@ from tinygrad_sm.files import PathLike, write_text
 MEGABYTE = 1_000_000
 LARGEST = 5 * MEGABYTE  # a browser opens more, but nobody waits for it
 MOST_STEPS = 2_000
+# A notebook centres its tables, or sets them to the right.
+TABLE_STYLE = (
+    "<style>.tg-steps :is(td, th, caption) { text-align: left; vertical-align: top; padding: 2px 8px }</style>"
+)
 FOLDER = Path(__file__).parent
 
 
@@ -42,8 +46,10 @@ class Page:
 
     def _repr_html_(self) -> str:
         """The steps as a table and the graph, which need no script, and then the page itself in a frame."""
-        frame = f'<iframe title="{_escape(self._data["title"])}" srcdoc="{_escape(self.html)}"'
-        return f'{steps_table(self._data)}\n{self._svg}\n{frame} width="100%" height="800" style="border: 0"></iframe>'
+        title, text = _escape(self._data["title"]), _escape(self.html)
+        frame = f'<iframe title="{title}" srcdoc="{text}" width="100%" height="800" style="border: 0"></iframe>'
+        table = f'<div class="tg-steps">{TABLE_STYLE}{steps_table(self._data)}</div>'
+        return "\n".join([table, f'<div style="overflow: auto">{self._svg}</div>', frame])
 
 
 def player(loss: Tensor | Recording, path: PathLike, *, cotangent: Any = None, title: str | None = None) -> Page:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 ROWS, COLUMNS = 24, 60  # of one array, as long as there are not too many of them
-BUDGET = 60_000  # numbers on a page: at nine bytes each they leave room for the rest of a megabyte
+BUDGET = 40_000  # numbers on a page: at eleven bytes each they leave room for the rest of a megabyte
 DIGITS = 6  # significant ones: more than anybody reads in a table
 
 

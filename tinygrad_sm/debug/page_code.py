@@ -20,13 +20,16 @@ Mark = tuple[int, int, int]  # line, first and last column in characters
 def shown_code(locations: Iterable[Location]) -> list[dict[str, Any]]:
     """The files that locations lie in, in the order in which they come, with the lines worth showing.
 
-    Each is a dict of `name` and `parts`, runs of neighbouring lines as `[number, text]`; no parts without a source.
+    Each is a dict of `file` as Python knows it, `name` to show, and `parts`, runs of neighbouring lines as
+    `[number, text]`; no parts without a source.
     """
     wanted: dict[str, set[int]] = {}
+    names = {}
     for location in locations:
         line, end, _, _ = location.span
+        names[location.filename] = str(location).rpartition(":")[0]
         wanted.setdefault(location.filename, set()).update(range(line - CONTEXT, (end or line) + CONTEXT + 1))
-    return [{"name": name, "parts": _parts(name, lines)} for name, lines in wanted.items()]
+    return [{"file": file, "name": names[file], "parts": _parts(file, lines)} for file, lines in wanted.items()]
 
 
 def marks(location: Location) -> list[Mark]:

@@ -31,7 +31,7 @@ def page_data(recording: Recording, title: str) -> Dict:
     arrays = Arrays()
     locations = [step.location for step in recording.steps if step.location]
     files = shown_code(locations)
-    file_numbers = {file["name"]: i for i, file in enumerate(files)}
+    file_numbers = {each.pop("file"): i for i, each in enumerate(files)}
     return {
         "title": title,
         "overview": overview(recording),
