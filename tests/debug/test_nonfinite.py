@@ -136,10 +136,12 @@ def test_nan_in_the_data_is_told_by_the_operation_that_reads_it():
     data[2, 1] = np.nan
     model = nn.MLP([3, 5, 2], generator=np.random.default_rng(0))
     said = stopped(lambda: model(data))
-    assert said.startswith("linear: x (4, 3) holds NaN already at [2, 1], in 0.Linear")
+    assert said.startswith("linear reads NaN: x (4, 3) holds it already at [2, 1], in 0.Linear")
     assert "your data or a parameter is not finite" in said
     model[2].weight.data[1, 1] = np.nan
-    assert "linear: weight (5, 2) holds NaN already at [1, 1], in 2.Linear" in stopped(lambda: model(np.ones(3)))
+    assert "linear reads NaN: weight (5, 2) holds it already at [1, 1], in 2.Linear" in stopped(
+        lambda: model(np.ones(3))
+    )
 
 
 def test_nan_may_be_asked_for_and_replaced():
@@ -256,7 +258,7 @@ def test_an_operation_of_the_users_own_is_told_like_any_other():
 
     try:
         x = leaf(1.0, 0.0)
-        assert stopped(inverse_square, x).startswith("inverse_square makes inf at [1] x[1] = 0")
+        assert stopped(inverse_square, x).startswith("inverse_square makes inf at [1] inverse_square's x[1] = 0")
         with nan_ok():
             y = inverse_square(x)
         said = stopped(lambda: y.backward([1.0, 1.0]))
@@ -335,7 +337,7 @@ def test_nan_in_any_operand_of_any_operation_is_told_or_not_handed_on(name):
             handed_on = np.isnan(op(*args, **kwargs)).any()
         if handed_on:
             told += 1
-            assert "holds NaN already" in stopped(lambda: op(*args, **kwargs))  # noqa: B023  # called at once
+            assert "holds it already" in stopped(lambda: op(*args, **kwargs))  # noqa: B023  # called at once
         else:
             with numerics():
                 op(*args, **kwargs)
@@ -481,13 +483,13 @@ def test_empty_and_0d_and_integer_operands():
         tg.argmax(np.array([1, 2]))
         tg.Tensor([1, 2]) // 2
     said = stopped(lambda: np.log(Tensor(0.0, requires_grad=True)))
-    assert said.startswith("log makes -inf x = 0")
+    assert said.startswith("log makes -inf log's x = 0")
 
 
 def test_code_without_source_is_told_without_names():
     namespace = {"x": leaf(0.0), "np": np}
     said = stopped(lambda: exec("y = np.log(x)", namespace))
-    assert said.startswith("log makes -inf at [0] x[0] = 0")
+    assert said.startswith("log makes -inf at [0] log's x[0] = 0")
 
 
 def test_where_the_compared_gradient_is_nan_compare_says_so_too():

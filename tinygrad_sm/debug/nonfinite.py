@@ -37,6 +37,7 @@ class _Watch:
     backward: bool
 
 
+OWN = "{}'s "  # before the operation's own name for an operand
 DEPTH = 50  # frames between what was flagged and the rule
 
 WATCHING: ContextVar[_Watch | None] = ContextVar("watching", default=None)
@@ -54,7 +55,7 @@ def numerics(*, backward: bool = True) -> Iterator[None]:
     ...     np.log(tensor.Tensor([1.0, 0.0]))
     Traceback (most recent call last):
     tinygrad_sm.errors.NonFiniteError: log makes -inf at [1]
-      x[1] = 0
+      log's x[1] = 0
     ...
     """
     token = WATCHING.set(_Watch(backward))
@@ -165,7 +166,8 @@ def _handed_in(op: Primitive, operand: Operand, index: tuple[int, ...]) -> NonFi
     count = int(np.isnan(operand.value).sum())
     more = f" and {count - 1} more of {np.size(operand.value)} elements" if count > 1 else ""
     place = f"\n  at {list(index)}{more}" if index else ""
-    what = f"{op.name}: {operand.name} {np.shape(operand.value)} holds NaN already{place}"
+    name = operand.name.removeprefix(OWN.format(op.name))
+    what = f"{op.name} reads NaN: {name} {np.shape(operand.value)} holds it already{place}"
     advice = (
         "your data or a parameter is not finite, or it was computed outside of numerics(): look with "
         "np.isnan(...).any(); where NaN is meant, say so with `with debug.nan_ok():`"
@@ -176,22 +178,23 @@ def _handed_in(op: Primitive, operand: Operand, index: tuple[int, ...]) -> NonFi
 def _operands(op: Primitive, args: Sequence[Any], kwargs: Mapping[str, Any], node: Node) -> list[Operand]:
     """The numbers that an operation computes with, under the names that the user's expression has for them."""
     positional = args[0] if op.variadic else args
-    theirs = [_users_name(node, i) for i in range(len(positional))]
-    ours = [argument(op, i) for i in range(len(positional))]
-    ours = [f"{op.name}'s {name}" if name in theirs else name for name in ours]
-    named = [*zip([a or b for a, b in zip(theirs, ours, strict=True)], positional, strict=True)]
+    named = [(_name(node, i), value) for i, value in enumerate(positional)]
     rest = [*zip(op.parameters[1:], args[1:], strict=False)] if op.variadic else []
     return [Operand(name, value) for name, value in [*named, *rest, *kwargs.items()] if _is_number(value)]
 
 
-def _users_name(node: Node, position: int) -> str | None:
-    """The user's name for an operand; None inside of a layer, whose line names what the whole model was given."""
+def _name(node: Node, position: int) -> str:
+    """The user's name for an operand, or the operation's own, said to be that: the user may have an `x` as well.
+
+    Inside of a layer the user's line names what the whole model was given, and the operation's name has to do.
+    """
+    assert node.op is not None  # a leaf has no operands
     found = expression_at(node.location) if node.location else None
     callee = getattr(found[0], "func", None) if found else None
     called = getattr(callee, "attr", None) or getattr(callee, "id", None)
-    if node.module and node.op and called not in (None, node.op.name):
-        return None
-    return argument_name(node, position)
+    inside = node.module and called not in (None, node.op.name)
+    theirs = None if inside else argument_name(node, position)
+    return theirs or OWN.format(node.op.name) + argument(node.op, position)
 
 
 def _is_number(value: Any) -> bool:
@@ -250,7 +253,7 @@ class _WatchedSweep(Sweep):
         operands += [Operand("out", value) for value in node.values]
         alone = op.elementwise and arrays[0].shape == contribution.shape
         event = Event(op.name, contribution, index, operands, alone, self._flags.kind)
-        name = _users_name(node, self.position) or argument(op, self.position)
+        name = _name(node, self.position).removeprefix(OWN.format(op.name))
         what = f"backward: the rule of {op.name} for {name} makes {number(event.value)}{event.place}{_in(node.module)}"
         lines = [what, *event.operand_lines(), self._flags.place_in(op.rule(self.position))]
         raise NonFiniteError("\n".join(lines), remedy=remedy_of_rule(event), where=node.where)
