@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.ops.calls import CALLS, NAMES, Call, variables
+from tests.calls import CALLS, NAMES, Call, variables
 from tinygrad_sm.debug.differences import check
 from tinygrad_sm.debug.evaluation import arrived
 from tinygrad_sm.debug.paths import paths

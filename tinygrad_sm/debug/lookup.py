@@ -63,5 +63,6 @@ def nearest(text: str, known: Iterable[str]) -> str:
     >>> nearest("matmull", ["add", "matmul"])
     '; did you mean matmul?'
     """
-    close = difflib.get_close_matches(text, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else ""
+    by_lower = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(text.lower(), by_lower, n=1, cutoff=0.5)
+    return f"; did you mean {by_lower[close[0]]}?" if close else ""

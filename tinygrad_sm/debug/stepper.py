@@ -13,7 +13,7 @@ import functools
 import pdb  # noqa: T100  # the command that steps into a rule
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -99,8 +99,8 @@ class Stepper(cmd.Cmd):
     def run(self) -> None:
         """Show the first step and obey: the commands that were given, or else whoever types."""
         forward, back = len(self.recording.forward), len(self.recording.backward)
-        self.say(f"{forward} steps forward, {back} steps back. n: next, b: back in time (to the forward steps, from")
-        self.say("here), Return: the same once more, help: everything else. Nothing is changed by looking.")
+        self.say(f"{forward} steps forward, {back} steps back. n: next, b: back in time (into the forward pass),")
+        self.say("Return: the last movement again, help: the rest. Looking changes nothing.")
         self.show()
         if self.commands is None:
             self.cmdloop()
@@ -321,9 +321,7 @@ class Stepper(cmd.Cmd):
             sent = self._contribution(arg) if arg else self.step.contributions[0]
             function = sent.rule
             args = (self.step.cotangent, node.out, *((sent.position, node.args) if op.variadic else node.args))
-        debugger = pdb.Pdb(nosigint=True)
-        with contextlib.suppress(bdb.BdbQuit):
-            sys.call_tracing(functools.partial(debugger.runcall, function, *args, **node.kwargs), ())
+        _under_pdb(functools.partial(pdb.Pdb(nosigint=True).runcall, function, *args, **node.kwargs))
         self.show()
 
     def do_html(self, arg: str) -> None:
@@ -343,7 +341,7 @@ class Stepper(cmd.Cmd):
 
     def do_EOF(self, arg: str) -> bool:  # noqa: N802  # as cmd calls it
         """End of input: leave, and let the program go on."""
-        self.say("\n")
+        print(file=self.stdout)  # or what comes next would stand behind the prompt
         return True
 
     def do_help(self, arg: str) -> None:
@@ -388,6 +386,16 @@ class Stepper(cmd.Cmd):
 
     def _sent(self, sent: Sequence[Contribution]) -> str:
         return ", ".join(f"{self.recording.names.gradient(each.edge)} {shape(each.value)}" for each in sent)
+
+
+def _under_pdb(run: Callable[[], Any]) -> None:
+    """Run with tracing switched on, also where a debugger is at work already, which gets it back afterwards."""
+    tracing = sys.gettrace()
+    try:
+        with contextlib.suppress(bdb.BdbQuit):
+            sys.call_tracing(run, ())
+    finally:
+        sys.settrace(tracing)
 
 
 def _lines(commands: str | Sequence[str]) -> Sequence[str]:

@@ -1,0 +1,82 @@
+"""A program in a real pseudo-terminal, typed to and read from line by line, as a user would."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+PATIENCE = 60  # seconds until a program that says nothing more is given up
+
+
+class Terminal:
+    """A Python program at a terminal of 80 columns: `read` waits for a prompt, `type` sends a line and reads on."""
+
+    def __init__(self, *arguments, folder, prompt="(tape) "):
+        pty = pytest.importorskip("pty", reason="Windows has no pseudo-terminals")
+        self.prompt = prompt
+        self.descriptor, inner = pty.openpty()
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "TERM": "dumb", "COLUMNS": "80", "PYTHON_COLORS": "0"}
+        environment |= {"INPUTRC": os.devnull, "PYTHONIOENCODING": "utf-8"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "error", *arguments],
+            cwd=folder,
+            env=environment,
+            stdin=inner,
+            stdout=inner,
+            stderr=inner,
+            start_new_session=True,
+            preexec_fn=self._take_the_terminal,
+        )
+        os.close(inner)
+
+    @staticmethod
+    def _take_the_terminal():
+        """Make the terminal that of the program, so that Ctrl-C reaches it."""
+        import fcntl
+        import termios
+
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # tests that run in the background were told to ignore it
+
+    def read(self, until=None):
+        """What was printed up to the next prompt, or up to the end of the program."""
+        until = self.prompt if until is None else until
+        text, deadline = "", time.monotonic() + PATIENCE
+        while not text.endswith(until) or not until:
+            if not select.select([self.descriptor], [], [], max(0, deadline - time.monotonic()))[0]:
+                raise TimeoutError(f"waited for {until!r} after {text!r}")
+            try:
+                piece = os.read(self.descriptor, 1024)
+            except OSError:  # how Linux says that nobody holds the other end any more
+                piece = b""
+            if not piece:
+                break
+            text += piece.decode()
+        return text.replace("\r\n", "\n").removesuffix(until)
+
+    def type(self, line, until=None):
+        """Type a line; what was printed in answer, without the echo of the line."""
+        os.write(self.descriptor, f"{line}\n".encode())
+        return self.read(until).partition("\n")[2]
+
+    def end(self, keys=b""):
+        """Press keys, read what is printed to the end, and return it with the exit status."""
+        os.write(self.descriptor, keys)
+        text = self.read(until="")
+        status = self.process.wait(PATIENCE)
+        os.close(self.descriptor)
+        return text, status
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
