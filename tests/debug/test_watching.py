@@ -468,3 +468,10 @@ def test_data_of_the_package_trains_under_watch():
     with debug.watch(model) as watched:
         F.cross_entropy(model(examples.inputs[:50]), examples.targets[:50]).backward()
     assert watched.steps == 1
+
+
+def test_modules_have_paths():
+    model = nn.Sequential(mlp(), nn.Tanh())
+    paths = [path for path, _ in model.named_modules()]
+    assert paths == ["", "0", "0.0", "0.1", "0.2", "1"]
+    assert [module for _, module in model.named_modules()] == list(model.modules())
