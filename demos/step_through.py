@@ -1,7 +1,7 @@
 """Backprop, seen: step through the backward pass of a tiny classifier, forwards and back in time.
 
-At the prompt `n` goes to the next rule and `b` back, `why g_W[0,1]` prints the sum that made one number, `paths W` every
-way that leads to W, `check` asks finite differences, `help` tells the rest. Without a keyboard it plays a few commands.
+At the prompt `n` goes to the next rule and `b` back, `why g_W[0,1]` prints the sum that made one number, `paths W`
+every way that leads to W, `check` asks finite differences, `help` tells the rest. Without a keyboard it plays a few.
 
     python demos/step_through.py
     python -m tinygrad_sm step demos/training_loop.py     # the same for a script that knows nothing of it

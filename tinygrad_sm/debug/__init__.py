@@ -9,9 +9,9 @@ from tinygrad_sm.debug.comparison import compare
 from tinygrad_sm.debug.derivation import source
 from tinygrad_sm.debug.drawing import draw
 from tinygrad_sm.debug.explanation import explain
-from tinygrad_sm.debug.nonfinite import numerics
+from tinygrad_sm.debug.nonfinite import nan_ok, numerics
 from tinygrad_sm.debug.page import player
 from tinygrad_sm.debug.stepper import step, steps
 from tinygrad_sm.debug.watching import watch
 
-__all__ = ["compare", "draw", "explain", "numerics", "player", "source", "step", "steps", "watch"]
+__all__ = ["compare", "draw", "explain", "nan_ok", "numerics", "player", "source", "step", "steps", "watch"]

@@ -14,7 +14,7 @@ from typing import TypeAlias
 Row: TypeAlias = dict[str, float]
 Rows: TypeAlias = Mapping[str, Sequence[Row]]
 
-VANISHED, EXPLODED = 1e-4, 1e4  # the gradient at the first layer as a multiple of that at the last
+VANISHED, EXPLODED = 1e-3, 1e3  # the gradient at the first layer as a multiple of that at the last
 GROWN = 1e3  # what was measured last as a multiple of what was measured first
 DEAD = 0.05  # a share of units that is worth a warning
 SMALL_UPDATE, LARGE_UPDATE = 1e-4, 1e-1  # of a weight, in one step
