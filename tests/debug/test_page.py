@@ -18,7 +18,26 @@ from tinygrad_sm.debug import player
 from tinygrad_sm.debug.page_arrays import describe_array, statistics, summary
 from tinygrad_sm.debug.page_data import with_numbers
 from tinygrad_sm.debug.recording import Recording
+from tinygrad_sm.engine.primitive import PRIMITIVES
 from tinygrad_sm.errors import ArgumentError, DTypeError, FileError, GradientError, StaleValueError
+
+
+@pytest.fixture
+def halves():
+    """An operation of a user's own with two outputs, which no other test meets."""
+
+    def halves(x):
+        """The first and the second half."""
+        return x[: len(x) // 2].copy(), x[len(x) // 2 :].copy()
+
+    op = tg.primitive(method=False)(halves)
+
+    @op.vjp("x")
+    def halves_vjp_x(g, out, x):
+        return np.concatenate(g)
+
+    yield op
+    del PRIMITIVES["halves"]
 
 
 def array_of(data, step, name):
@@ -141,6 +160,26 @@ def test_what_is_not_finite_survives(tmp_path, value):
     found = statistics(x.data)
     assert (found["NaN"], found["infinite"], found["zeros"]) == (np.isnan(value), np.isinf(value), 1)
     assert (found["min"], found["max"], found["mean"]) == (0.0, 1.0, 0.5)
+
+
+def test_what_overflowed_is_shown_and_not_warned_of_again(tmp_path):
+    x = tg.Tensor([1e300, -1e-300, 1e200], requires_grad=True, name="x")
+    with np.errstate(over="ignore"):
+        loss = (x * x).sum()
+    data = data_of(player(loss, tmp_path / "out.html"))
+    assert data["overview"].startswith("loss = inf")
+    np.testing.assert_array_equal(array_of(data, 3, "g_x"), [[2e300, -2e-300, 2e200]])
+
+
+def test_an_operation_with_several_outputs_shows_each_with_its_cotangent(tmp_path, halves):
+    x = tg.Tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True, name="x")
+    low, high = halves(x)
+    data = data_of(player((low * high).sum(), tmp_path / "out.html"))
+    outputs = [each["name"] for each in data["steps"][0]["tensors"] if each["role"] == "out"]
+    assert outputs == ["low", "high"]
+    np.testing.assert_array_equal(array_of(data, -1, "g_low"), [[3.0, 4.0]])
+    np.testing.assert_array_equal(array_of(data, -1, "g_high"), [[1.0, 2.0]])
+    np.testing.assert_array_equal(array_of(data, -1, "g_x"), [[3.0, 4.0, 1.0, 2.0]])
 
 
 def test_statistics_are_those_of_the_whole_and_the_part_is_the_slice_that_it_names():
@@ -293,6 +332,8 @@ def test_a_constant_a_leaf_and_what_is_no_tensor(tmp_path):
         player(tg.Tensor([1.0]) * 2.0, path)
     with pytest.raises(GradientError, match="leaf"):
         player(tg.Tensor(1.0, requires_grad=True), path)
+    with pytest.raises(GradientError, match="left the backward pass out"):
+        player(Recording(small()[1], gradients=False), path)
     with pytest.raises(DTypeError, match=r"debug\.player: takes a tensor, not \(2,\) float64"):
         player(np.ones(2), path)
     with pytest.raises(DTypeError, match=r"debug\.player: takes a tensor, not float"):

@@ -229,6 +229,7 @@ function statistics(array) {
     const ofAll = name === "zeros" ? ` of ${array.statistics.size}` : "";
     list.append(element("div", {}, element("dt", {}, name), element("dd", {}, format(value) + ofAll)));
   }
+  if (array.statistics.NaN || array.statistics.infinite) list.append(element("div", {}, element("dt", {}, "the first five of the finite values")));
   return list;
 }
 
@@ -565,7 +566,6 @@ function start() {
   byId("slider").max = data.steps.length;
   byId("forward-pass").style.flexGrow = forward;
   byId("backward-pass").style.flexGrow = data.steps.length - forward;
-  byId("backward-pass").hidden = forward === data.steps.length;
   indexNodes();
   drawCode();
   drawDerived();

@@ -15,6 +15,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tinygrad_sm.debug.drawing import svg_of
 from tinygrad_sm.debug.page_data import page_data
 from tinygrad_sm.debug.recording import Recording, refuse_stale
@@ -68,8 +70,9 @@ def player(loss: Tensor | Recording, path: PathLike, *, cotangent: Any = None, t
     recording = _recording(loss, cotangent)
     _check_text(path, title)
     name = recording.steps[len(recording.forward) - 1].name
-    data = page_data(recording, f"{name}, forward and back" if title is None else title)
-    svg = svg_of(recording)
+    with np.errstate(all="ignore"):  # what overflowed was said when it ran
+        data = page_data(recording, f"{name}, forward and back" if title is None else title)
+        svg = svg_of(recording)
     text = _assembled(data, svg)
     write_text(path, text)
     return Page(text, path, data, svg)
@@ -94,6 +97,8 @@ def _recording(loss: Any, cotangent: Any) -> Recording:
         raise GradientError(
             "debug.player: this tensor is a leaf, which no operation made", remedy="pass what you computed from it"
         )
+    if not recording.backward:
+        raise GradientError("debug.player: this recording left the backward pass out", remedy="pass the tensor itself")
     if len(recording.steps) > MOST_STEPS:
         raise ArgumentError(
             f"debug.player: {len(recording.steps)} steps are too many for a page, which holds {MOST_STEPS}",

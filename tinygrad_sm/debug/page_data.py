@@ -59,7 +59,9 @@ def sentence(step: Step) -> str:
     if step.phase == "forward":
         what = f"{step.op.name} makes {step.name} {node_shapes(step.node)} from {_listed(list(_inputs(step)))}"
     else:
-        sent = [f"{names.of(*each.edge)}{_ordinal(each)}" for each in step.contributions]
+        sent = [
+            names.of(*each.edge) + (f" ({_ordinal(each)})" if each.count > 1 else "") for each in step.contributions
+        ]
         what = f"{step.op.name} takes the gradient of {step.name} and passes it on to {_listed(sent)}"
     return _cut(f"Step {step.index + 1} of {len(recording.steps)}, {step.phase}: {what}{place}.")
 
@@ -179,7 +181,8 @@ def _contribution(recording: Recording, each: Contribution) -> list[Dict]:
 def _destination(recording: Recording, each: Contribution) -> str:
     """Whom a contribution reaches, and which one of how many it is."""
     name = recording.names.of(*each.edge)
-    return f"to {name if each.edge[0].op else f'{name}.grad'}{_ordinal(each)}"
+    whom = f"to {name if each.edge[0].op else f'{name}.grad'}"
+    return f"{whom}, {_ordinal(each)}" if each.count > 1 else whom
 
 
 def _values(recording: Recording) -> list[Dict]:
@@ -202,11 +205,9 @@ def _values(recording: Recording) -> list[Dict]:
 
 def _arrivals(recording: Recording) -> dict[Edge, list[Dict]]:
     """The gradient of each value as it comes together: the step after which it is so, and how much of it is there."""
-    arrivals: dict[Edge, list[Dict]] = {}
-    if recording.backward:
-        output = checked(recording.output, "debug.player")
-        seed = {"step": len(recording.forward), "summary": _cut(summary(recording.cotangents[output])), "part": ""}
-        arrivals[output] = [seed]
+    output = checked(recording.output, "debug.player")
+    seed = {"step": len(recording.forward), "summary": _cut(summary(recording.cotangents[output])), "part": ""}
+    arrivals = {output: [seed]}
     for step in recording.backward:
         for each in step.contributions:
             part = f"{each.ordinal} of {each.count}" if each.ordinal < each.count else ""
@@ -216,7 +217,7 @@ def _arrivals(recording: Recording) -> dict[Edge, list[Dict]]:
 
 
 def _ordinal(each: Contribution) -> str:
-    return f", contribution {each.ordinal} of {each.count}" if each.count > 1 else ""
+    return f"contribution {each.ordinal} of {each.count}"
 
 
 def _listed(words: Sequence[str]) -> str:
