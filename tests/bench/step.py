@@ -18,6 +18,7 @@ FRAMEWORKS = {
     "NumPy by hand": ("by_hand", "plain"),
     "NumPy preallocated": ("by_hand", "preallocated"),
     "tinygrad_sm": ("ours", "eager"),
+    "and debug imported": ("ours", "beside_debug"),
 }
 
 
