@@ -99,8 +99,9 @@ def test_play_goes_on_by_itself_to_the_end_and_pause_stops_it(browser, shown):
         assert step_shown(page) == 1
         page.clock.run_for(100)
         assert step_shown(page) == 2
-        press(page, "last")  # whoever steps by hand has taken over
+        press(page, "forward")  # whoever steps by hand has taken over
         page.clock.run_for(5000)
+        assert step_shown(page) == 3
         assert page.get_attribute("#play", "aria-label") == "Play"
 
 
@@ -155,6 +156,11 @@ def test_what_is_not_computed_yet_is_a_dash(browser, shown):
         rows = {row[0]: row[1:] for row in table(page, "#values")}
         assert rows["loss"] == ["()", "–", "–"]
         assert rows["b"] == ["(2,)", "[0, 0]", "–"]
+        gradients = []
+        for _ in range(3):
+            press(page, "forward")
+            gradients.append({row[0]: row[3] for row in table(page, "#values")}["loss"])
+        assert gradients == ["–", "–", "1"]
         press(page, "last")
         rows = {row[0]: row[1:] for row in table(page, "#values")}
         assert rows["loss"][1:] == [f"{float(loss):.4g}", "1"]
@@ -171,7 +177,8 @@ def test_the_gradient_of_a_value_used_twice_comes_together_in_sight(browser, tmp
         for _ in range(8):
             seen.append({row[0]: row[3] for row in table(page, "#values")}["x"])
             press(page, "forward")
-    assert list(dict.fromkeys(seen)) == ["–", "[4, 4]1 of 2 so far", "[7, 7]"]
+    # multiply, multiply, add and sum forwards, sum and add back: only then something reaches x
+    assert seen == ["–"] * 6 + ["[4, 4]1 of 2 so far", "[7, 7]"]
 
 
 def test_the_expression_that_runs_is_marked_in_the_code(browser, shown):
@@ -232,6 +239,28 @@ def test_the_graph_shows_what_is_now_and_what_is_still_to_come(browser, shown):
         assert "has-gradient" in classes("x")
         press(page, "back")
         assert "has-gradient" not in classes("x")
+
+
+def test_the_boxes_of_the_graph_tell_a_value_once_it_is_there(browser, shown):
+    path, _, loss = shown
+    number = next(number for node, number in Recording(loss).names.number.items() if node.name == "cross_entropy")
+    with opened(browser, path) as page:
+        seen = []
+        for _ in range(4):
+            texts = page.locator(f'.tg-box[data-nodes="{number}"] text').all_text_contents()
+            seen.append((texts[texts.index("value") + 1], texts[texts.index("grad") + 1]))
+            press(page, "forward")
+        value = seen[2][0]
+        assert float(value) == pytest.approx(float(loss), rel=1e-3)
+        assert seen == [("–", "–"), ("–", "–"), (value, "–"), (value, "1")]
+
+
+def test_the_mark_counts_whole_characters(browser, tmp_path):
+    x = tg.Tensor([1.0, 2.0], requires_grad=True, name="x")
+    loss = {"😀 é": (x * 2.0).sum()}["😀 é"]
+    player(loss, tmp_path / "out.html")
+    with opened(browser, tmp_path / "out.html") as page:
+        assert page.text_content("#code mark") == "x * 2.0"
 
 
 def test_each_step_is_announced_in_a_sentence(browser, shown):
