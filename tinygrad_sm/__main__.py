@@ -100,9 +100,13 @@ def parser() -> argparse.ArgumentParser:
 
     about = "Run a script unchanged, and step through backprop where it calls backward. Options stand before SCRIPT."
     step = verbs.add_parser("step", description=about, help="step through the backward pass of a script")
-    step.add_argument(
-        "-c", dest="commands", action="append", metavar="COMMAND", help="do this instead of asking (again)"
-    )
+    add = step.add_argument
+    add("--at", type=_count, default=1, metavar="N", help="stop at the N-th call of backward (1)")
+    again = "do this instead of asking; may be given several times"
+    add("-c", dest="commands", action="append", metavar="COMMAND", help=again)
+    add("script", metavar="SCRIPT", help="a Python file")
+    rest = add("arguments", nargs=argparse.REMAINDER, metavar="...", help="what the script itself is given")
+    rest.required = False  # or a missing SCRIPT would be complained of as `SCRIPT, ...`
     return top
 
 

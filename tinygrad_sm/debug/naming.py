@@ -39,6 +39,7 @@ class Names:
         self.number = {node: i for i, node in enumerate(nodes)}
         self._variables = variables or {}
         self._taken: set[str] = set(RESERVED)
+        self._next: dict[str, int] = {}  # where to go on counting: a loop makes 100,000 of the same name
         self._of: dict[Edge, str] = {}
         self._constants: dict[int, tuple[str, Any]] = {}  # by id, with the array, so that no other takes the id
         last_of_call = _last_of_each_call(nodes)
@@ -93,12 +94,14 @@ class Names:
     def take_back(self, given_out: frozenset[str]) -> None:
         """Free the names that were taken since."""
         self._taken = set(given_out)
+        self._next.clear()
 
     def _unique(self, base: str) -> str:
-        name, i = base, 2
+        name, i = base, self._next.get(base, 2)
         while name in self._taken or f"g_{name}" in self._taken:
             name, i = f"{base}_{i}", i + 1
         self._taken |= {name, f"g_{name}"}
+        self._next[base] = i
         return name
 
     def _name_constants(self, value: Any, base: str) -> None:
