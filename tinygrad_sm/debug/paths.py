@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygrad_sm.debug.pullback import pull_back
 from tinygrad_sm.debug.recording import Recording
-from tinygrad_sm.debug.text import WIDTH, cut, number, shape, values, wrapped
+from tinygrad_sm.debug.text import WIDTH, number, shape, values, wrapped
 from tinygrad_sm.engine.tape import Edge, Node
 
 MOST_PATHS = 200  # that are listed
@@ -103,8 +103,8 @@ def _shown(label: str, text: str, value: Any) -> list[str]:
     room = WIDTH - len(label) - len(text) - 2
     if room >= 16 or room >= len(values(value, WIDTH)):
         return [f"{label}{text}  {values(value, room)}"]
-    indent = " " * (len(label) + 2)
-    return [cut(label + text), indent + values(value, WIDTH - len(indent))]
+    indent = " " * len(label)
+    return [*wrapped(text, indent, label), f"{indent}  {values(value, WIDTH - len(indent) - 2)}"]
 
 
 def _proof(name: str, gradient: Any, total: Any) -> list[str]:

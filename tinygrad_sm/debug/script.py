@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
-import runpy
 import sys
 import traceback
+import types
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -86,21 +87,26 @@ def run(path: str, arguments: Sequence[str], at: int = 1, commands: str | None =
 
 @contextlib.contextmanager
 def _as_main_program(path: str, arguments: Sequence[str]) -> Iterator[None]:
-    """`sys.argv` and `sys.path` as a script finds them that is run by Python itself."""
-    argv, search = sys.argv, sys.path
+    """`__main__`, `sys.argv` and `sys.path` as a script finds them that is run by Python itself."""
+    argv, search, program = sys.argv, sys.path, sys.modules["__main__"]
     sys.argv = [path, *arguments]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    sys.modules["__main__"].__file__ = os.path.abspath(path)
     if not sys.flags.safe_path:
         sys.path = [os.path.dirname(os.path.abspath(path)), *search[1:]]
     try:
         yield
     finally:
-        sys.argv, sys.path = argv, search
+        sys.argv, sys.path, sys.modules["__main__"] = argv, search, program
 
 
 def _run(path: str) -> int:
     """Run a script and return the status that Python would; of an error of its own the traceback is shown."""
     try:
-        runpy.run_path(path, run_name="__main__")
+        program = sys.modules["__main__"]
+        with io.open_code(os.path.abspath(path)) as file:
+            code = compile(file.read(), program.__file__ or path, "exec")
+        exec(code, program.__dict__)
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
             return end.code or 0
@@ -119,12 +125,7 @@ def _show(error: BaseException) -> None:
     while waiting:
         each = waiting.pop()
         if each:
-            kept = [frame for frame in each.stack if not _is_ours(frame.filename)]
+            kept = [frame for frame in each.stack if frame.filename != __file__]
             each.stack = traceback.StackSummary.from_list(kept)
             waiting += [each.__cause__, each.__context__]
     print("".join(shown.format()), end="", file=sys.stderr)
-
-
-def _is_ours(filename: str) -> bool:
-    """Whether a frame belongs to what runs a script, rather than to the script or to what it calls."""
-    return filename in (__file__, runpy.__file__, f"<frozen {runpy.__name__}>")
