@@ -1,5 +1,6 @@
 """A program in a real pseudo-terminal, typed to and read from line by line, as a user would."""
 
+import contextlib
 import os
 import select
 import signal
@@ -64,6 +65,14 @@ class Terminal:
         """Type a line; what was printed in answer, without the echo of the line."""
         os.write(self.descriptor, f"{line}\n".encode())
         return self.read(until).partition("\n")[2]
+
+    def interrupt(self):
+        """Press Ctrl-C until the program has ended: Python may miss one while it is about to wait for a key."""
+        while self.process.poll() is None:
+            os.write(self.descriptor, b"\x03")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.5)
+        return self.end()
 
     def end(self, keys=b""):
         """Press keys, read what is printed to the end, and return it with the exit status."""

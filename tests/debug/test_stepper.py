@@ -667,6 +667,28 @@ def test_steps_one_after_the_other(lesson):
     assert next(debug.steps(lesson["loss"] * np.ones(2), cotangent=[1.0, 2.0])).cotangent.tolist() == [1.0, 2.0]
 
 
+def test_in_a_notebook_the_session_asks_with_the_notebooks_input(lesson, capsys, monkeypatch):
+    """A notebook puts its own function in the place of `input`, which opens a box under the cell."""
+    typed, prompts = iter(["n", "", "p 1 + 1", "q", "never read"]), []
+
+    def box(prompt=""):
+        prompts.append(prompt)
+        return next(typed)
+
+    monkeypatch.setattr("builtins.input", box)
+    debug.step(lesson["loss"])
+    shown = capsys.readouterr().out
+    assert prompts == ["(tape) "] * 4
+    assert [shown.count(f"BACKWARD {i}/3") for i in (1, 2, 3)] == [1, 1, 1]
+    assert shown.endswith("\n2\n")
+
+
+def test_large_arrays_are_told_by_their_range(capsys):
+    x = tg.Tensor(np.linspace(-1, 1, 4000).reshape(2, 5, 20, 20), requires_grad=True, name="x")
+    shown = said(capsys, (x * x).sum(), "n")[0]
+    assert "(2,5,20,20)  min -1 max 1  -> x.grad" in shown
+
+
 # at a terminal
 
 
@@ -701,7 +723,7 @@ def test_the_end_of_input_ends_the_session(terminal):
 
 def test_ctrl_c_at_the_prompt_ends_the_program(terminal):
     terminal.read()
-    text, status = terminal.end(b"\x03")
+    text, status = terminal.interrupt()
     assert "KeyboardInterrupt" in text
     assert status != 0
 

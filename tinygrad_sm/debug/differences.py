@@ -52,7 +52,7 @@ def _check_operand(step: Step, contribution: Contribution) -> tuple[list[str], b
         tail = wrapped(text, "   ") + (wrapped(f"-> {cause}", "   ") if cause else [])
     else:
         distance = np.abs(got - expected)[known].max(initial=0.0)
-        head += f"agrees, largest difference {distance:.2g}" if known.any() else "nothing to compare"
+        head += f"agrees to {distance:.1g}" if known.any() else "nothing to compare"
         tail = []
     return wrapped(head, " ") + tail + _excuses(kinks, known), not wrong.any()
 

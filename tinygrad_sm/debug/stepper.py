@@ -57,7 +57,7 @@ def step(output: Tensor, *, cotangent: Any = None, commands: str | Sequence[str]
     with one on each line or semicolons between; the session ends with the last. `help` at the prompt lists them.
     Raises DTypeError, GradientError or StaleValueError for what cannot be stepped through, as `Recording` does.
 
-    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> x = Tensor([1.0, 2.0], requires_grad=True, name="x")
     >>> step((x * x).sum(), commands="why g_x[1]")  # doctest: +ELLIPSIS
     2 steps forward, 2 steps back...
      g_x[1] = 2 + 2 = 4, as recorded

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 WIDTH = 80
+FEW = 12  # elements of an array that are shown as they are, if there is room
 NOT_YET = "-"  # what stands for a value that is not computed yet
 
 
@@ -34,18 +35,24 @@ def element(index: tuple[int, ...]) -> str:
 
 
 def values(array: Any, width: int) -> str:
-    """The values of an array on one line that is not wider: fewer of them, and of their digits, in less room."""
+    """The values of an array on one line that is not wider: fewer of them, and of their digits, in less room.
+
+    >>> values(np.array([[0.5, 1 / 3], [2.0, 1.0]]), 20), values(np.array([1 / 3, 2 / 3]), 12)
+    ('[[0.5 0.3333] [2 1]]', '[0.33 0.67]')
+    >>> values(np.arange(60.0).reshape(3, 20), 30), values(np.arange(60.0).reshape(3, 20), 20)
+    ('[[0 ... 19] ... [40 ... 59]]', 'min 0 max 59')
+    """
     if array.ndim == 0:
         return number(array)
-    text = ""
     for digits, edge in ((4, 3), (3, 3), (3, 2), (2, 2), (2, 1)):
         short: Any = {"float_kind": f"{{:.{digits}g}}".format}
-        text = np.array2string(array, formatter=short, threshold=12, edgeitems=edge, max_line_width=10**6)
+        text = np.array2string(array, formatter=short, threshold=FEW, edgeitems=edge, max_line_width=10**6)
         text = " ".join(text.split())
         if len(text) <= width:
             return text
-    whole, _, _ = text[: max(width - 4, 0)].rpartition(" ")  # no number is cut in two
-    return f"{whole} ..."
+    if array.size <= FEW:
+        return f"{text[: max(width - 4, 0)].rpartition(' ')[0]} ..."  # no number is cut in two
+    return cut(f"min {array.min():.2g} max {array.max():.2g}", width)
 
 
 def cut(text: str, width: int = WIDTH) -> str:
