@@ -25,6 +25,7 @@ CROWD = 12  # leaves or constants that the same operation reads: as many are sti
 LONGEST = 500  # operations in one pass of a loop
 
 Source: TypeAlias = "Node | int"  # a leaf, or the id of a constant
+Readers: TypeAlias = dict[Source, list[int]]  # the groups that read it, by their numbers
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -89,23 +90,25 @@ def folded(operations: Sequence[Node], fold: bool | None) -> Folding:
 
 def _folding(groups: list[Group], crowd: int = CROWD) -> Folding:
     """The groups with everything that they read; constants are drawn outside where there is room for them."""
-    inside = _inside(groups)
-    outside = _outside(groups, inside, crowd)
+    readers = _readers(groups)
+    inside = _inside(groups, readers)
+    outside = _outside(readers, inside, crowd)
     constants = [source for source in inside if isinstance(source, int)]
     if len(groups) + len(outside) + len(constants) <= FEW:
         inside = {source: number for source, number in inside.items() if source not in constants}
-        outside = _outside(groups, inside, crowd)
+        outside = _outside(readers, inside, crowd)
     return Folding(groups, outside, inside)
 
 
 def count(groups: Sequence[Group]) -> int:
     """How many boxes a picture of the groups has, with those for leaves and constants."""
-    return len(groups) + len(_outside(groups, _inside(groups), CROWD))
+    readers = _readers(groups)
+    return len(groups) + len(_outside(readers, _inside(groups, readers), CROWD))
 
 
-def _readers(groups: Sequence[Group]) -> dict[Source, list[int]]:
+def _readers(groups: Sequence[Group]) -> Readers:
     """Which groups read each leaf and each constant, by their number."""
-    found: dict[Source, list[int]] = {}
+    found: Readers = {}
     for number, group in enumerate(groups):
         for node in group.nodes:
             for each in incoming(node):
@@ -114,16 +117,15 @@ def _readers(groups: Sequence[Group]) -> dict[Source, list[int]]:
     return found
 
 
-def _inside(groups: Sequence[Group]) -> dict[Source, int]:
+def _inside(groups: Sequence[Group], readers: Readers) -> dict[Source, int]:
     """The leaves and constants that only one group reads, and a named one: its parameters."""
-    readers = _readers(groups).items()
-    return {source: numbers[0] for source, numbers in readers if len(numbers) == 1 and groups[numbers[0]].name}
+    return {source: numbers[0] for source, numbers in readers.items() if len(numbers) == 1 and groups[numbers[0]].name}
 
 
-def _outside(groups: Sequence[Group], inside: Collection[Source], crowd: int) -> list[tuple[Source, ...]]:
+def _outside(readers: Readers, inside: Collection[Source], crowd: int) -> list[tuple[Source, ...]]:
     """The other leaves and constants, each alone, or together if the same groups read a crowd of them."""
     together: dict[Any, list[Source]] = {}
-    for source, numbers in _readers(groups).items():
+    for source, numbers in readers.items():
         if source not in inside:
             together.setdefault((tuple(numbers), isinstance(source, int)), []).append(source)
     found: list[tuple[Source, ...]] = []
@@ -204,17 +206,18 @@ def _repeats_folded(groups: list[Group]) -> list[Group]:
     """
     for mark in (_place, _operation):
         start, period, passes = _repetition(_marks(groups, mark))
-        if passes < 2:
-            continue
         shift = _first_of_pass(groups[start : start + period])
         start, passes = start + shift, (period * passes - shift) // period
-        several = 1 if period > 1 else 2
-        while several < passes:
-            folded = _passes_folded(groups, start, period, passes, several)
-            if count(folded) <= FEW:
-                return folded
-            several = max(several + 1, several * 5 // 4)
+        if passes < 2:
+            continue
         folded = _passes_folded(groups, start, period, passes, passes)
+        room = max(FEW + 1 - count(folded), 1)
+        several = max(-(-passes // room), 1 if period > 1 else 2)
+        while several < passes:
+            fewer = _passes_folded(groups, start, period, passes, several)
+            if count(fewer) <= FEW:
+                return fewer
+            several = max(several + 1, several * 5 // 4)
         if len(folded) < len(groups):
             return folded
     return []

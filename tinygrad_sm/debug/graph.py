@@ -17,12 +17,13 @@ import numpy as np
 from tinygrad_sm.debug.folding import MOST, Folding, Group, Source, folded, incoming
 from tinygrad_sm.debug.literals import literal
 from tinygrad_sm.debug.recording import Recording
-from tinygrad_sm.debug.text import NOT_YET, cut, number, values
+from tinygrad_sm.debug.text import NOT_YET, number, shape, values
 from tinygrad_sm.engine.tape import Edge, Node
 from tinygrad_sm.location import Location
 from tinygrad_sm.numpy_calls import flat
 
 FEW_VALUES = 6  # as many numbers stand in a box themselves, more than these by their mean and spread
+FORMULAS = 2_000  # nodes on a tape; beyond, working out each formula takes longer than one would wait
 ROOM = 30  # characters in a row
 
 Row: TypeAlias = tuple[str, str]  # a label and what it says
@@ -212,11 +213,12 @@ class _Writer:
         leaves = [source for source in within if isinstance(source, Node)]
         arrays = [leaf.out for leaf in leaves]
         count = len(group.nodes)
-        rows: list[Row] = [("holds", f"{count:,} operation{'s' * (count > 1)}")]
+        rows: list[Row] = [("holds", f"{count:,} operation{'s' * (count != 1)}")]
         if leaves:
-            rows.append(("", f"{len(leaves):,} leaves: {_sizes(arrays)}" if len(leaves) > 1 else _sizes(arrays)))
-        entering, leaving = self._entering(group), self._leaving(group)
-        rows += [("in", _shapes(entering)), ("out", _shapes([edge[0].values[edge[1]] for edge in leaving]))]
+            rows.append(("", f"{len(leaves):,} {'leaves' if len(leaves) > 1 else 'leaf'}, {_sizes(arrays)}"))
+        leaving = self._leaving(group)
+        shapes = _shapes(self._entering(group)), _shapes([edge[0].values[edge[1]] for edge in leaving])
+        rows.append(("shape", " -> ".join(shapes)))
         rows += [*self._norm_of(leaving, "at the output"), *self._norm(leaves, "in its leaves")]
         numbers = tuple(sorted(self.number[node] for node in (*leaves, *group.nodes)))
         kinds = dict.fromkeys(node.module.rpartition(".")[2] or node.name for node in group.nodes)
@@ -237,7 +239,7 @@ class _Writer:
 
     def _formula(self, node: Node) -> str:
         """What a node computes and what its rules do, in the user's names."""
-        if len(node.args) > FEW_VALUES:
+        if len(node.args) > FEW_VALUES or len(self.recording.nodes) > FORMULAS:
             return ""
         positions = [i for i, edge in enumerate(node.parents) if edge] if self.gradients else []
         rules = [self.recording.rule_formula(node, position) for position in positions]
@@ -268,11 +270,12 @@ class _Writer:
             yield "grad", f"{text} {of_what}".rstrip()
 
     def _entering(self, group: Group) -> list[Any]:
-        """The arrays that came to a group from other operations; its constants and leaves if none did."""
+        """The arrays that came to a group from other operations; its constants if none did, or else its leaves."""
         own = set(group.nodes)
         given = [each for node in group.nodes for each in incoming(node) if not (each.edge and each.edge[0] in own)]
-        computed = [each for each in given if each.source is None] or given
-        return list({id(each.value): each.value for each in computed}.values())
+        computed = [each for each in given if each.source is None]
+        constants = [each for each in given if each.edge is None]
+        return list({id(each.value): each.value for each in computed or constants or given}.values())
 
     def _leaving(self, group: Group) -> list[Edge]:
         """The values of a group that something outside of it reads, and the output of the whole."""
@@ -312,6 +315,8 @@ def _value_text(value: Any) -> str:
     found = _few_or_strange(value)
     if found:
         return found
+    if (value == value.flat[0]).all():
+        return f"all {number(value.flat[0])}"
     if value.dtype.kind == "b":
         return f"{np.count_nonzero(value):,} of {value.size:,} true"
     if value.dtype.kind in "iu":
@@ -349,10 +354,11 @@ def _norm(arrays: Sequence[Any]) -> float:
 
 def _sizes(arrays: Sequence[Any]) -> str:
     """How many numbers there are in arrays."""
-    return f"{sum(array.size for array in arrays):,} numbers"
+    count = sum(array.size for array in arrays)
+    return f"{count:,} number{'s' * (count != 1)}"
 
 
 def _shapes(arrays: Sequence[Any]) -> str:
-    """The shapes of arrays, the first few of many."""
-    found = [str(array.shape) for array in arrays]
-    return cut(", ".join(found[:4]) + ", ..." * (len(found) > 4) or NOT_YET, ROOM + 4)
+    """The shapes of arrays, the first of many."""
+    found = [shape(array) for array in arrays]
+    return ", ".join(found[:2]) + ", ..." * (len(found) > 2) or NOT_YET

@@ -46,7 +46,10 @@ def layered(sizes: Sequence[Point], arrows: Sequence[tuple[int, int]]) -> Layout
 
 
 def _layers(count: int, arrows: Sequence[tuple[int, int]]) -> list[int]:
-    """The layer of each box: below all that it reads; one that reads nothing stands just above its first reader."""
+    """The layer of each box: below all that it reads.
+
+    One that reads nothing, or nothing but such, stands just above its first reader, so that arrows are short.
+    """
     reads: list[list[int]] = [[] for _ in range(count)]
     read_by: list[list[int]] = [[] for _ in range(count)]
     for source, target in arrows:
@@ -56,8 +59,8 @@ def _layers(count: int, arrows: Sequence[tuple[int, int]]) -> list[int]:
     for box in range(count):
         if reads[box]:
             layers[box] = 1 + max(layers[source] for source in reads[box])
-    for box in range(count):
-        if not reads[box] and read_by[box]:
+    for box in reversed(range(count)):
+        if read_by[box] and not any(reads[source] for source in reads[box]):
             layers[box] = min(layers[target] for target in read_by[box]) - 1
     return layers
 
@@ -118,6 +121,25 @@ class _Grid:
             if crossings < fewest:
                 best, fewest = [list(row) for row in self.rows], crossings
         self.rows = best
+        for _ in range(SWEEPS):
+            exchanged = [self._exchange(layer) for layer in range(len(self.rows))]
+            if not any(exchanged):
+                break
+
+    def _exchange(self, layer: int) -> bool:
+        """Exchange neighbours in a layer where that saves crossings or, costing none, brings boxes into their order."""
+        row, exchanged = self.rows[layer], False
+        place = {vertex: i for row in self.rows[max(layer - 1, 0) : layer + 2] for i, vertex in enumerate(row)}
+        for i in range(len(row) - 1):
+            left, right = row[i : i + 2]
+            saved = sum(
+                _crossings(sorted(place[each] for each in ends[left]), sorted(place[each] for each in ends[right]))
+                - _crossings(sorted(place[each] for each in ends[right]), sorted(place[each] for each in ends[left]))
+                for ends in (self.above, self.below)
+            )
+            if saved > 0 or (saved == 0 and right < left < self.boxes):
+                row[i : i + 2], exchanged = [right, left], True
+        return exchanged
 
     def _sort(self, row: list[int], neighbours: list[list[int]]) -> None:
         """Sort a layer by the mean place of each one's neighbours, as shares of their layers' lengths."""
@@ -161,11 +183,13 @@ class _Grid:
     def _wish(self, vertex: int, downwards: bool) -> float:
         """Where a box or bend wants to stand: in the middle of its neighbours on the side that the sweep comes from.
 
-        Leaves have no say in where an operation stands that reads others too, or else long chains would lean.
+        Operations heed operations and bends heed bends, so that chains of either fall straight; others only failing
+        these.
         """
         neighbours = self.above[vertex] if downwards else self.below[vertex]
-        firm = [each for each in neighbours if self._is_firm(each)] or neighbours
-        return _mean([self.x[each] for each in firm]) if firm else self.x[vertex]
+        alike = [each for each in neighbours if self._is_firm(each) and (each < self.boxes) == (vertex < self.boxes)]
+        heeded = alike or neighbours
+        return _mean([self.x[each] for each in heeded]) if heeded else self.x[vertex]
 
     def _readers_middle(self, vertex: int) -> float:
         return _mean([self.x[each] for each in self.below[vertex]]) if self.below[vertex] else self.x[vertex]
@@ -242,6 +266,11 @@ class _Grid:
             for place, i in enumerate(arrows):
                 ports[i] = round(corners[target][0] + (place + 0.5) * width, 1)
         return ports
+
+
+def _crossings(left: Sequence[int], right: Sequence[int]) -> int:
+    """How often the arrows of two neighbours cross, by the places of their other ends in ascending order."""
+    return sum(bisect.bisect_left(right, end) for end in left)
 
 
 def _mean(numbers: Sequence[float]) -> float:

@@ -137,7 +137,8 @@ def _style() -> str:
 def _plan(box: Box, labels: Sequence[str]) -> Plan:
     """Lines of text one below the other, and a box that holds them."""
     y = PAD + LINE * 0.7 + (LINE * 0.8 if any(labels) else 0)
-    name, what = fitted(box.name, LONGEST - 12), fitted(box.what, LONGEST - 4)
+    name = fitted(box.name, LONGEST - 4)
+    what = fitted(box.what, max(LONGEST - cells(name) - 2, 12))
     widths = [cells(name) * 1.05 + cells(what) + 2, len(labels) * (max(map(cells, labels), default=0) + 1)]
     texts = [Text(PAD, y, name, "tg-name")]
     for label, said in box.rows:
@@ -147,7 +148,7 @@ def _plan(box: Box, labels: Sequence[str]) -> Plan:
         widths.append(INDENT + cells(said))
     if box.place:
         y += LINE
-        room = max(*widths, len(box.place), LONGEST - 12 if box.kind == "op" else 0)  # the code of a leaf can be long
+        room = max(*widths, len(box.place), LONGEST if box.kind == "op" else 0)  # the code of a leaf can be long
         texts.append(Text(PAD, y, fitted(f"{box.place}  {box.code}".strip(), int(room)), "tg-quiet"))
         widths.append(cells(texts[-1].text))
     width = max(max(widths) * LETTER + 2 * PAD, LEAST)
