@@ -37,7 +37,8 @@ def forward_formula(node: Node, names: Names) -> str:
     args, options = argument_terms(node, names), option_terms(node, names)
     term = None
     if not node.op.variadic:
-        term = Opener(str).spelled(node.op, args, options)
+        with np.errstate(all="ignore"):  # what the operation warned of, it has warned of
+            term = Opener(str).spelled(node.op, args, options)
     if term is None:
         codes = [each.code for each in args]
         codes = [sequence(codes, list)] if node.op.variadic else codes
