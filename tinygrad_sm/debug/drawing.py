@@ -46,7 +46,8 @@ class Drawing:
 
     def save(self, path: PathLike, format: str | None = None) -> None:
         """Write it to a file, in the format that the ending of its name asks for if none is given."""
-        write_text(path, getattr(self, _format(path, format)))
+        content: str = getattr(self, _format(path, format))
+        write_text(path, content.rstrip() + "\n")
 
     def _repr_svg_(self) -> str:
         return self.svg
@@ -78,7 +79,8 @@ def draw(
 
     >>> import tinygrad_sm as tg
     >>> x = tg.Tensor([1.0, 2.0], requires_grad=True, name="x")
-    >>> print(draw((x * x).sum()))
+    >>> draw((x * x).sum())
+    <Drawing 3 boxes, 3 arrows: sum_2 = 5>
     """
     if path is not None:
         _format(path, format)

@@ -168,7 +168,7 @@ def _runs(operations: Sequence[Node], depth: int) -> list[Group]:
     for path, run in itertools.groupby(operations, key=lambda node: _path(node)[:depth]):
         nodes = list(run)
         if path:
-            found += _calls(nodes, ".".join(path))
+            found += _calls(nodes, "layer " * path[0].isdigit() + ".".join(path))
         else:
             found += [Group((node,)) for node in nodes]
     return found

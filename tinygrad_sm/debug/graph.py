@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tinygrad_sm.debug.folding import MOST, Folding, Group, Source, folded, incoming
+from tinygrad_sm.debug.letters import printable
 from tinygrad_sm.debug.literals import literal
 from tinygrad_sm.debug.recording import Recording
 from tinygrad_sm.debug.text import NOT_YET, number, shape, values
@@ -289,20 +290,20 @@ class _Writer:
         """The line, with the name of the file where there are several, and the expression."""
         if not location:
             return "", ""
-        return f"{self._file(location)} {location.line}", " ".join(location.expression.split())
+        return f"{self._file(location)}line {location.line}", printable(location.expression)
 
     def _places(self, nodes: Iterable[Node]) -> tuple[str, str]:
-        """The lines that several operations stand on, with the expression if it is one."""
+        """The lines of one file that several operations stand on, with the expression if it is one line."""
         found = {(each.filename, each.line): each for each in (node.location for node in nodes) if each}
         if len(found) == 1:
             return self._place(next(iter(found.values())))
-        if not found or len({filename for filename, _ in found}) > 1:
+        if len({filename for filename, _ in found}) != 1:
             return "", ""
         lines = sorted(line for _, line in found)
-        return f"{self._file(next(iter(found.values())))}s {lines[0]} to {lines[-1]}".replace(":s", ":"), ""
+        return f"{self._file(next(iter(found.values())))}lines {lines[0]} to {lines[-1]}", ""
 
     def _file(self, location: Location) -> str:
-        return "line" if len(self.files) == 1 else f"{os.path.basename(location.filename)}:"
+        return "" if len(self.files) == 1 else f"{printable(os.path.basename(location.filename))} "
 
 
 def _value_rows(value: Any) -> tuple[Row, Row]:

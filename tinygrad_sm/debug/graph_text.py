@@ -3,88 +3,89 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from tinygrad_sm.debug.graph import Box, Graph
-from tinygrad_sm.debug.text import WIDTH, cut, wrapped
+from tinygrad_sm.debug.letters import cells, fitted
+from tinygrad_sm.debug.text import WIDTH, wrapped
 
-INDENT = 4
-LABEL = 7
-SHAPES = {
-    "leaf": 'style="rounded,filled" fillcolor="#e8f5ea"',
+INDENT, LABEL = 4, 7
+FEW_NAMES = 12
+STYLES = {
+    "leaf": 'style="rounded,filled" fillcolor="#e8f5ea" color="#1a7f37"',
     "constant": 'style="rounded,dashed"',
-    "op": 'style="filled" fillcolor="#e6f0fb"',
-    "module": 'style="filled,bold" fillcolor="#f3ecfd"',
+    "op": 'style=filled fillcolor="#e6f0fb" color="#0969da"',
+    "module": 'style="filled,bold" fillcolor="#f3ecfd" color="#8250df"',
 }
 
 
 def text(graph: Graph) -> str:
-    """The boxes from the top down, in lines of at most 80 columns: what each says, what it reads and who reads it."""
-    reads: list[list[int]] = [[] for _ in graph.boxes]
-    read_by: list[list[int]] = [[] for _ in graph.boxes]
+    """The boxes from the top down, in lines of at most 80 columns: what each is, what it reads and who reads it."""
+    reads: list[list[str]] = [[] for _ in graph.boxes]
+    read_by: list[list[str]] = [[] for _ in graph.boxes]
     for arrow in graph.arrows:
-        reads[arrow.target].append(arrow.source)
-        read_by[arrow.source].append(arrow.target)
-    lines = [*wrapped(graph.title, ""), *(line for note in graph.notes for line in wrapped(note, ""))]
-    for i, box in enumerate(graph.boxes):
-        lines += ["", _headline(box), *_rows(box)]
-        lines += _row("from", _names(graph, reads[i])) + _row("to", _names(graph, read_by[i]))
-    return "\n".join(lines) + "\n"
-
-
-def _headline(box: Box) -> str:
-    """The number, the name and the operation, and at the right margin the user's line."""
-    numbers = (
-        f"[{box.nodes[0]}] " if len(box.nodes) == 1 else f"[{box.nodes[0]}..{box.nodes[-1]}] " if box.nodes else ""
-    )
-    return cut(" ".join(f"{numbers}{box.name}  {box.what}".splitlines()))
+        reads[arrow.target].append(graph.boxes[arrow.source].name)
+        read_by[arrow.source].append(graph.boxes[arrow.target].name)
+    lines = [line for part in (graph.title, *graph.notes) for line in wrapped(part, "")]
+    for box, read, by in zip(graph.boxes, reads, read_by, strict=True):
+        number = f"[{box.nodes[0]}] " if len(box.nodes) == 1 else ""
+        lines += ["", fitted(f"{number}{box.name}  {box.what}", WIDTH)]
+        lines += _rows(box)
+        lines += _row("reads", _listed(read)) if not box.formula else []
+        lines += _row("to", _listed(by))
+    return "\n".join(lines)
 
 
 def _rows(box: Box) -> Iterator[str]:
+    """What is said of a box, a label before each line."""
     for label, said in box.rows:
         yield from _row(label, said)
+    formula, *rules = box.formula.split("\n")
+    yield from _row("is", formula)
+    for rule in rules:
+        yield from _row("back", rule)
     if box.place:
-        yield from _row(*box.place.split(" ", 1)) if False else _row("at", f"{box.place}  {box.code}".strip())
+        yield from _row("at", f"{box.place}  {box.code}")
 
 
 def _row(label: str, said: str) -> list[str]:
-    """A label and what it says, in several lines if need be; nothing for nothing."""
-    start = " " * INDENT + label.ljust(LABEL)
-    return textwrap.wrap(said, WIDTH, initial_indent=start, subsequent_indent=" " * (INDENT + LABEL), max_lines=3)
+    """A label and what it says, in up to three lines; none for nothing."""
+    start, indent = " " * INDENT + label.ljust(LABEL), " " * (INDENT + LABEL)
+    width = WIDTH if cells(said) == len(said) else (WIDTH + len(indent)) // 2  # letters that are two columns wide
+    return textwrap.wrap(said, width, initial_indent=start, subsequent_indent=indent, max_lines=3, placeholder=" ...")
 
 
-def _names(graph: Graph, boxes: Iterable[int]) -> str:
-    found = [graph.boxes[i].name for i in boxes]
-    return ", ".join(found[:20]) + f" and {len(found) - 20:,} more" * (len(found) > 20)
+def _listed(names: Iterable[str]) -> str:
+    """Names, the first of many, each once."""
+    found = list(dict.fromkeys(names))
+    more = f" and {len(found) - FEW_NAMES:,} more" if len(found) > FEW_NAMES else ""
+    return ", ".join(found[:FEW_NAMES]) + more
 
 
 def dot(graph: Graph) -> str:
     """The graph in the language of Graphviz: `dot -Tpng graph.dot -o graph.png` draws it."""
+    title = "\\n".join(map(_escaped, (graph.title, *graph.notes)))
     lines = [
         "digraph {",
-        f"  label={_quoted(chr(10).join([graph.title, *graph.notes]))} labelloc=t",
-        '  node [shape=box fontname="monospace" fontsize=10]',
-        '  edge [fontname="monospace" fontsize=9 arrowhead=vee]',
+        f'  graph [label="{title}" labelloc=t fontname=monospace fontsize=12]',
+        "  node [shape=box fontname=monospace fontsize=10]",
+        "  edge [fontname=monospace fontsize=9 arrowhead=vee arrowsize=0.7]",
     ]
-    for i, box in enumerate(graph.boxes):
-        lines.append(f"  box{i} [{SHAPES[box.kind]} label={_quoted(_label(box), left=True)}]")
+    lines += [f'  box{i} [label="{_label(box)}" {STYLES[box.kind]}]' for i, box in enumerate(graph.boxes)]
     for arrow in graph.arrows:
-        label = f" [headlabel={_quoted(arrow.label)}]" if arrow.label else ""
+        label = f' [label="{_escaped(arrow.label)}"]' if arrow.label else ""
         lines.append(f"  box{arrow.source} -> box{arrow.target}{label}")
     return "\n".join([*lines, "}", ""])
 
 
 def _label(box: Box) -> str:
-    rows = [f"{label:<6}{said}" for label, said in box.rows]
-    place = [cut(f"{box.place}  {box.code}".strip(), 40)] if box.place else []
-    return "\n".join([f"{box.name}  {box.what}", *rows, *place])
+    """The text of a box; lines that end in a backslash and an l are flush left."""
+    lines = [f"{box.name}  {box.what}", *(f"{label:<6}{said}" for label, said in box.rows)]
+    if box.place:
+        lines.append(fitted(f"{box.place}  {box.code}", 40))
+    return "".join(f"{_escaped(line.rstrip())}\\l" for line in lines)
 
 
-def _quoted(text: str, left: bool = False) -> str:
-    r"""A string of DOT, in which a backslash begins an escape and quotes end it; lines end with `\l` if flush left."""
-    lines = text.replace("\\", "\\\\").replace('"', '\\"').split("\n")
-    return '"' + "".join(f"{line}\\l" for line in lines) + '"' if left else '"' + "\\n".join(lines) + '"'
-
-
-def _printable(lines: Sequence[str]) -> list[str]:
-    return ["".join(c if c.isprintable() else " " for c in line) for line in lines]
+def _escaped(text: str) -> str:
+    """A text within quotes, where a backslash begins an escape and quotes would end it."""
+    return text.replace("\\", "\\\\").replace('"', '\\"')

@@ -7,13 +7,13 @@ A page that embeds the picture finds each box as `<g class="tg-box tg-op" data-n
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from tinygrad_sm.debug.graph import Arrow, Box, Graph
 from tinygrad_sm.debug.layout import Point, layered
+from tinygrad_sm.debug.letters import cells, fitted
 
 LETTER = 7.4  # the width of a letter, in the widest of the fonts
 LINE = 17.0  # from one line of text to the next
@@ -213,21 +213,6 @@ def _key(graph: Graph, y: float) -> Iterator[str]:
 
 def _moved(points: Sequence[Point], x: float, y: float) -> list[Point]:
     return [(left + x, top + y) for left, top in points]
-
-
-def cells(text: str) -> int:
-    """How many letters wide a text is: Chinese characters and the like are two, accents that stand on others none."""
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 0 if unicodedata.combining(c) else 1 for c in text)
-
-
-def fitted(text: str, width: int) -> str:
-    """A text that is no wider than so many letters, with dots where its end is missing."""
-    if cells(text) <= width:
-        return text
-    end = len(text)
-    while cells(text[:end]) > width - 3:
-        end = min(end - 1, width)
-    return text[:end].rstrip() + "..."
 
 
 def escaped(text: str) -> str:
