@@ -5,7 +5,9 @@ import math
 import numpy as np
 import pytest
 
+import tinygrad_sm as tg
 from tests.calls import CALLS, NAMES, Call, variables
+from tinygrad_sm import debug
 from tinygrad_sm.debug.differences import check
 from tinygrad_sm.debug.evaluation import arrived
 from tinygrad_sm.debug.paths import paths
@@ -76,3 +78,33 @@ def test_the_paths_add_up(op, number):
         assert "sum over" in text or edge == recording.output._edge
         distance = text.rpartition("largest difference ")[2] if "sum over" in text else 0
         assert float(distance) <= 1e-12 * max(1, np.abs(recording.cotangents[edge]).max(initial=0))
+
+
+EXTREME = [0.0, -0.0, np.nan, np.inf, -np.inf, 1e30, -1e30, 1e-30, 1.0]
+EVERYTHING = (
+    "check; n; check; n; why g_v0{index}; check; paths v0; list; cmp g; break nan; break |g|>1; rc; c; b 9; p out"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
+@pytest.mark.parametrize(("op", "number"), CALLS, ids=NAMES)
+def test_no_session_breaks_on_nan_and_infinity(op, number, dtype, capsys):
+    call = Call(op, number)
+    leaves = [
+        tg.Tensor(call.rng.choice(EXTREME, size=array.shape).astype(dtype), requires_grad=True, name=f"v{i}")
+        for i, array in enumerate(call.arrays)
+    ]
+    with np.errstate(all="ignore"):
+        try:
+            out = call(*leaves)
+        except tg.errors.TinygradError:
+            return  # it refuses such values
+        outputs = out if isinstance(out, tuple) else (out,)
+        loss = sum((each * call.rng.choice(EXTREME, size=each.shape).astype(dtype)).sum() for each in outputs)
+    index = f"[{','.join('0' * leaves[0].ndim)}]" if leaves[0].ndim else ""
+    with np.errstate(over="ignore"):  # as in backward, whose warning it is
+        debug.step(loss, commands=EVERYTHING.format(index=index))
+    shown = capsys.readouterr().out
+    assert shown.count("(tape) ") == 15
+    assert "NOT what the sums give" not in shown

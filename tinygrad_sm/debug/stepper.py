@@ -89,7 +89,7 @@ class Stepper(cmd.Cmd):
         self.recording = recording
         if not recording.steps:
             raise GradientError("debug.step: this tensor is a leaf: there is no operation to step through")
-        self.commands = commands
+        self.commands = None if commands is None else _lines(commands)
         self.variables = variables_of_user()
         self.breakpoints: list[Breakpoint] = []
         self.index = len(recording.forward)
@@ -105,7 +105,7 @@ class Stepper(cmd.Cmd):
         if self.commands is None:
             self.cmdloop()
             return
-        for line in _lines(self.commands):
+        for line in self.commands:
             self.say(f"{self.prompt}{line}")
             if self.onecmd(line):
                 return
@@ -141,9 +141,11 @@ class Stepper(cmd.Cmd):
         self.say(screen(self.step))
 
     def emptyline(self) -> bool:
+        """Move once more as before."""
         return self.onecmd(self.movement)
 
     def default(self, line: str) -> None:
+        """Say which command was probably meant."""
         word = line.split()[0]
         known = [name for name in self.completenames("") if name != "EOF"]
         what = f"{word!r} is no command{nearest(word, known)}"
@@ -361,6 +363,7 @@ class Stepper(cmd.Cmd):
                 self.say("\n".join(wrapped(meaning, " " * 20, f" {usage[1:]:<21}")))
 
     def completedefault(self, text: str, *ignored: Any) -> list[str]:
+        """Names that an expression may go on with."""
         return [name for name in namespace(self.step, {}) if name.startswith(text)]
 
     def _backward_step(self) -> Step:
@@ -402,6 +405,8 @@ def _lines(commands: str | Sequence[str]) -> Sequence[str]:
     """Commands one by one."""
     if isinstance(commands, str):
         return [line.strip() for line in re.split(r"[;\n]", commands) if line.strip()]
+    if not isinstance(commands, (list, tuple)) or not all(isinstance(line, str) for line in commands):
+        raise ArgumentError(f"commands {commands!r} are no text and no list of texts", remedy='pass "n; why g_W[0,1]"')
     return commands
 
 

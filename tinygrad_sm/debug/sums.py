@@ -34,12 +34,13 @@ class ElementSum:
     cotangents: Any  # elements of g, one for each term
     places: list[str]  # which these are, such as "g[0, 1]", as far as they are shown
     recorded: float  # the element as the rule returned it
-    eps: float  # of its type
+    kind: Any  # its floating type
 
     @property
     def terms(self) -> Any:
         """What is added up."""
-        return self.factors * self.cotangents
+        with np.errstate(all="ignore"):  # of infinities and NaN, which are shown
+            return self.factors * self.cotangents
 
     @property
     def total(self) -> float:
@@ -52,8 +53,10 @@ class ElementSum:
         """Whether the sum is the recorded element, to rounding."""
         if not np.isfinite(self.recorded):
             return bool(np.array_equal(self.total, self.recorded, equal_nan=True))
-        rounding = 16 * self.eps * max(self.terms.size, 1) ** 0.5
-        return bool(abs(self.total - self.recorded) <= rounding * (np.abs(self.terms).sum() + abs(self.recorded)))
+        info = np.finfo(self.kind)
+        size = np.abs(self.terms).sum() + abs(self.recorded)
+        rounding = 16 * float(info.eps) * max(self.terms.size, 1) ** 0.5 * size + float(info.tiny)
+        return bool(abs(self.total - self.recorded) <= rounding)
 
     def __str__(self) -> str:
         if not self.terms.size:
@@ -77,15 +80,18 @@ def sum_of(step: Step, contribution: Contribution, index: Index) -> ElementSum:
 
 
 def _terms(step: Step, contribution: Contribution, index: Index, factors: Sequence[Any]) -> ElementSum:
-    """The terms that are not zero; in elementwise operations a zero cotangent times anything is zero to the engine."""
+    """The terms that are not zero; where only that makes the sum right, zero times infinity or NaN among them."""
     cotangents = step.cotangent if isinstance(step.cotangent, tuple) else (step.cotangent,)
     f, g = (np.concatenate([np.ravel(each).astype(float) for each in arrays]) for arrays in (factors, cotangents))
-    with np.errstate(all="ignore"):
-        counts = (f != 0) & (g != 0) if step.op.elementwise else f * g != 0
-    kept = np.flatnonzero(counts)
     value = contribution.value
-    places = [_place(step.cotangent, int(i)) for i in _ends(kept)]
-    return ElementSum(f[kept], g[kept], places, float(value[index]), float(np.finfo(value.dtype).eps))
+
+    def chosen(kept: Any) -> ElementSum:
+        places = [_place(step.cotangent, int(i)) for i in _ends(kept)]
+        return ElementSum(f[kept], g[kept], places, float(value[index]), value.dtype)
+
+    found = chosen(np.flatnonzero((f != 0) & (g != 0)))
+    with np.errstate(all="ignore"):
+        return found if found.agrees else chosen(np.flatnonzero(f * g != 0))
 
 
 def _place(cotangent: Any, i: int) -> str:
@@ -112,21 +118,31 @@ def why(recording: Recording, edge: Edge, index: Index) -> str:
         if edge == recording.output._edge:
             return f" {name} = {number(recording.cotangents[edge][index])}: backward starts there"
         return f" {name} = 0: nothing arrives there"
-    lines, agrees = [], True
-    for step, contribution in arrived:
-        found = sum_of(step, contribution, index)
-        agrees = agrees and found.agrees
-        of = f"contribution {contribution.ordinal} of {contribution.count}, " if contribution.count > 1 else ""
-        formula = recording.rule_formula(step.node, contribution.position).rpartition(" ; ")[2]
-        lines += wrapped(f"{of}from [{step.number}] {step.op.name}: {formula}", " ")
-        lines += wrapped(str(found), "   ")
-        if found.places:
-            lines += wrapped(f"g is taken at {_listed(found)}", "   ")
+    found = [sum_of(step, contribution, index) for step, contribution in arrived]
+    lines = [line for (step, sent), each in zip(arrived, found, strict=True) for line in _told(step, sent, each)]
     recorded = float(recording.cotangents[edge][index])
-    parts = [_term(1.0, float(each.value[index]), True) for _, each in arrived]
+    parts = [_term(1.0, each.recorded, True) for each in found]
     total = number(recorded) if len(parts) == 1 else _added(_ends(parts), len(parts), recorded)
-    verdict = "as recorded" if agrees else "NOT what the sums give: a rule is not linear in g"
-    return "\n".join([*lines, *wrapped(f"{name} = {total}, {verdict}", " ")])
+    return "\n".join([*lines, *wrapped(f"{name} = {total}, {_verdict(found)}", " ")])
+
+
+def _told(step: Step, sent: Contribution, found: ElementSum) -> list[str]:
+    """Where a contribution came from, and its sum."""
+    of = f"contribution {sent.ordinal} of {sent.count}, " if sent.count > 1 else ""
+    formula = step.recording.rule_formula(step.node, sent.position).rpartition(" ; ")[2]
+    places = wrapped(f"g is taken at {_listed(found)}", "   ") if found.places else []
+    head = wrapped(f"{of}from [{step.number}] {step.op.name}: {formula}", " ")
+    return [*head, *wrapped(str(found), "   "), *places]
+
+
+def _verdict(found: Sequence[ElementSum]) -> str:
+    """Whether the sums give what was recorded, and why not."""
+    wrong = [each for each in found if not each.agrees]
+    if not wrong:
+        return "as recorded"
+    if all(np.isfinite(each.terms).all() and np.isfinite(each.recorded) for each in wrong):
+        return "NOT what the sums give: a rule is not linear in g"
+    return "as recorded; with infinity or NaN among the numbers the sum does not show it"
 
 
 def _listed(found: ElementSum) -> str:
