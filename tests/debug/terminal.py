@@ -3,7 +3,6 @@
 import contextlib
 import os
 import select
-import signal
 import subprocess
 import sys
 import time
@@ -13,6 +12,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 PATIENCE = 60  # seconds until a program that says nothing more is given up
+
+# Runs before the program: the terminal becomes its own, and Ctrl-C reaches it, which background tests ignore.
+TAKE_THE_TERMINAL = """
+import fcntl, os, signal, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 class Terminal:
@@ -25,25 +32,15 @@ class Terminal:
         environment = os.environ | {"PYTHONPATH": str(ROOT), "TERM": "dumb", "COLUMNS": "80", "PYTHON_COLORS": "0"}
         environment |= {"INPUTRC": os.devnull, "PYTHONIOENCODING": "utf-8"}
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", *arguments],
+            [sys.executable, "-c", TAKE_THE_TERMINAL, sys.executable, "-W", "error", *arguments],
             cwd=folder,
             env=environment,
             stdin=inner,
             stdout=inner,
             stderr=inner,
             start_new_session=True,
-            preexec_fn=self._take_the_terminal,
         )
         os.close(inner)
-
-    @staticmethod
-    def _take_the_terminal():
-        """Make the terminal that of the program, so that Ctrl-C reaches it."""
-        import fcntl
-        import termios
-
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # tests that run in the background were told to ignore it
 
     def read(self, until=None):
         """What was printed up to the next prompt, or up to the end of the program."""

@@ -35,10 +35,9 @@ def elements(array):
     }
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
 @pytest.mark.parametrize(("op", "number"), CALLS, ids=NAMES)
-def test_the_screens_fit_in_80_columns(op, number, dtype):
-    recording = recorded(op, number, dtype)
+def test_the_screens_fit_in_80_columns(op, number):
+    recording = recorded(op, number)
     for step in recording.steps:
         texts = [screen(step), tape_around(step, arrived(step))]
         texts += [why(recording, each.edge, i) for each in step.contributions for i in elements(each.value)]

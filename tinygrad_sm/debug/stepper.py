@@ -328,7 +328,8 @@ class Stepper(cmd.Cmd):
 
     def do_html(self, arg: str) -> None:
         """`html [PATH]`: write the interactive page (tape.html)."""
-        self.say(f" {page.player(self.recording, arg or 'tape.html')}")
+        page.player(self.recording, arg or "tape.html")
+        self.say(f" wrote {arg or 'tape.html'}")
 
     # leaving
 
