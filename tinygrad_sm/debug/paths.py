@@ -21,9 +21,8 @@ MOST_RULES = 200_000  # that are called for it
 CEILING = 10**18  # counts go no further: exact ones of a long tape would have thousands of digits
 SHOWN = 4  # operations at each end of a long path
 
-Path: TypeAlias = (
-    "tuple[Path | None, Node, int]"  # the way so far from the output on, a node, and the operand it leaves by
-)
+# The way so far from the output on, a node, and the position of the operand that the way leaves it by.
+Path: TypeAlias = "tuple[Path | None, Node, int]"
 
 
 def paths(recording: Recording, target: Edge) -> str:
@@ -33,23 +32,32 @@ def paths(recording: Recording, target: Edge) -> str:
     name, gradient = recording.names.gradient(target), recording.cotangents.get(target)
     if gradient is None or count == 0 or target == recording.output._edge:
         return f" no path: {name} is {'where backward starts' if gradient is not None else 'zero everywhere'}"
-    total = np.zeros(gradient.shape)
     if count <= MOST_PATHS and work <= MOST_RULES:
-        lines = [f" {name} {shape(gradient)} is the sum over {count} path{'s' * (count > 1)}:"]
-        for i, (path, value) in enumerate(walk(recording, target, counts), start=1):
-            lines += _shown(f" {i:>3}  ", _names(recording, target, path), value)
-            total = total + value
+        many = f"{count} path{'s' * (count > 1)}"
+        parts = [(_names(recording, target, path), value) for path, value in walk(recording, target, counts)]
     else:
-        many = f"{count:,}" if count < CEILING else "more than 10**18"
-        lines = wrapped(
-            f"{name} {shape(gradient)} is the sum over {many} paths, too many to list; by their last step:", " "
-        )
-        for step, each in recording.contributions_to(target):
-            through = sum(counts.get((step.node, i), 0) for i in range(len(step.node.values)))
-            text = f"from [{step.number}] {step.op.name}, {through:,}{'+' * (through >= CEILING)} paths"
-            lines += _shown("      ", text, each.value)
-            total = total + each.value
+        many = f"{_count(count)} paths, too many to list; by their last step"
+        parts = _by_last_step(recording, target, counts)
+    lines = wrapped(f"{name} {shape(gradient)} is the sum over {many}:", " ")
+    total = np.zeros(gradient.shape)
+    for i, (text, value) in enumerate(parts, start=1):
+        lines += _shown(f" {i:>3}  ", text, value)
+        with np.errstate(all="ignore"):  # of infinities and NaN, which are shown
+            total = total + value
     return "\n".join([*lines, *_proof(name, gradient, total)])
+
+
+def _by_last_step(recording: Recording, target: Edge, counts: dict[Edge, int]) -> list[tuple[str, Any]]:
+    """All paths put together that reach a value from the same operation."""
+    parts = []
+    for step, each in recording.contributions_to(target):
+        through = sum(counts.get((step.node, i), 0) for i in range(len(step.node.values)))
+        parts.append((f"from [{step.number}] {step.op.name}, {_count(through)} paths", each.value))
+    return parts
+
+
+def _count(count: int) -> str:
+    return f"{count:,}" if count < CEILING else "more than 10**18"
 
 
 def count_paths(recording: Recording, target: Edge) -> dict[Edge, int]:

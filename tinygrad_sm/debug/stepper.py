@@ -165,9 +165,7 @@ class Stepper(cmd.Cmd):
         """`j 4 | f2 | b4 | [3]`: jump to a step of this phase, of the forward or backward one, or to a node."""
         match = re.fullmatch(r"([fb]?)(\d+)|\[(\d+)\]", arg)
         if not match:
-            raise ArgumentError(
-                f"{arg!r} is not a step", remedy="write j 4, j f2, j b4 or, for a node of the tape, j [3]"
-            )
+            raise ArgumentError(f"{arg!r} is not a step", remedy="write j 4, j f2, j b4 or, for a node, j [3]")
         if match[3]:
             self._go_to_node(self._numbered(int(match[3])))
             return
