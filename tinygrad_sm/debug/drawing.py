@@ -82,8 +82,8 @@ def draw(
     >>> draw((x * x).sum())
     <Drawing 3 boxes, 3 arrows: sum_2 = 5>
     """
-    if path is not None:
-        _format(path, format)
+    if path is not None or format is not None:
+        _format(path or "", format)
     drawing = Drawing(graph_of(_recording(loss, gradients), fold, gradients))
     if path is not None:
         drawing.save(path, format)

@@ -83,7 +83,7 @@ def folded(operations: Sequence[Node], fold: bool | None) -> Folding:
     if fold is False:
         return _folding(_shortened(alone, boxes))
     groups = _by_module(operations)
-    if len(groups) == len(alone) and count(groups) <= FEW:
+    if not any(group.name for group in groups) and count(groups) <= FEW:
         return _folding(_repeats_folded(groups) or groups)
     return _folding(_reduced(groups))
 

@@ -70,7 +70,7 @@ def graph_of(recording: Recording, fold: bool | None = None, gradients: bool = T
     operations = [node for node in recording.nodes if node.op]
     folding = folded(operations, fold)
     writer = _Writer(recording, gradients)
-    order = _order(folding)
+    order = _order(folding) or [(recording.nodes[0],)]
     constants = {id(each.value): each.value for node in operations for each in incoming(node) if each.edge is None}
     boxes = [
         writer.group(part, folding) if isinstance(part, Group) else writer.sources(part, constants) for part in order
@@ -136,7 +136,7 @@ def _title(recording: Recording) -> str:
     edge = recording.output._edge
     assert edge is not None  # or there would be no recording
     value = recording.output.data
-    return f"{recording.names.of(*edge)} = {number(value) if value.size == 1 else f'array of shape {value.shape}'}"
+    return f"{recording.names.of(*edge)} = {number(value.item()) if value.size == 1 else f'array of shape {value.shape}'}"
 
 
 def _folding_notes(operations: int, boxes: int, folding: Folding, fold: bool | None) -> Iterator[str]:
