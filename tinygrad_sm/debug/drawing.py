@@ -105,14 +105,12 @@ def _recording(loss: Any, gradients: bool) -> Recording:
 
 def _format(path: PathLike, format: str | None) -> str:
     """The attribute of a drawing that a file is written from."""
-    known = ", ".join(FORMATS)
-    if format is not None:
-        if format not in FORMATS.values():
-            raise ArgumentError(f"draw: unknown format {format!r}", remedy='pass "svg", "text" or "dot"')
-        return format
-    ending = Path(os.fspath(path)).suffix.lower()
-    if ending not in FORMATS:
-        raise ArgumentError(
-            f"draw: {os.fspath(path)} does not end in a known format", remedy=f"end it in one of {known}"
-        )
-    return FORMATS[ending]
+    if not isinstance(path, (str, os.PathLike)):
+        raise ArgumentError(f"draw: path is {path!r}", remedy="pass the name of a file, such as graph.svg")
+    if format is not None and format not in FORMATS.values():
+        raise ArgumentError(f"draw: unknown format {format!r}", remedy='pass "svg", "text" or "dot"')
+    ending = Path(path).suffix.lower()
+    if format is None and ending not in FORMATS:
+        remedy = f"end it in one of {', '.join(FORMATS)}"
+        raise ArgumentError(f"draw: {path} does not end in a known format", remedy=remedy)
+    return format or FORMATS[ending]

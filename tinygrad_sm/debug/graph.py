@@ -136,7 +136,8 @@ def _title(recording: Recording) -> str:
     edge = recording.output._edge
     assert edge is not None  # or there would be no recording
     value = recording.output.data
-    return f"{recording.names.of(*edge)} = {number(value.item()) if value.size == 1 else f'array of shape {value.shape}'}"
+    said = number(value.item()) if value.size == 1 else f"array of shape {value.shape}"
+    return f"{recording.names.of(*edge)} = {said}"
 
 
 def _folding_notes(operations: int, boxes: int, folding: Folding, fold: bool | None) -> Iterator[str]:
