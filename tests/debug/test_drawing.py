@@ -422,7 +422,21 @@ def test_a_crowd_of_leaves_is_one_box():
         drawing = debug.draw(loss, fold=fold)
         assert [texts[0] for texts in Seen(drawing.svg).of_kind("leaf")] == ["500 leaves"]
         assert f"norm {np.sqrt(500):.4f}" in drawing.text
+        assert "share a box" in drawing.text if fold is False else "2 operations in 3 boxes" in drawing.text
         assert_legible(drawing)
+
+
+@pytest.mark.parametrize("extra", [0, 90, 3000])
+def test_leaves_count_among_the_boxes_of_a_picture(extra):
+    total = 0.0
+    for _ in range(30):
+        total = total + tg.stack([Tensor(float(i), requires_grad=True) for i in range(10)]).sum()
+    for _ in range(extra):
+        total = total * 1.5 * 0.5
+    shown = Seen(debug.draw(total, fold=False).svg)
+    assert MOST // 2 < len(shown.boxes) <= MOST
+    assert sorted(number for nodes in shown.nodes for number in nodes) == list(range(len(total.tape())))
+    assert len(Seen(debug.draw(total).svg).boxes) <= FEW
 
 
 def test_arrows_of_a_folded_graph_never_lead_in_a_circle():

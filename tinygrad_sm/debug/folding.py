@@ -81,7 +81,7 @@ def folded(operations: Sequence[Node], fold: bool | None) -> Folding:
     if boxes <= (MOST if fold is False else FEW) and not fold:
         return whole
     if fold is False:
-        return _folding(_shortened(alone, boxes))
+        return _folding(_shortened(alone))
     groups = _by_module(operations)
     if not any(group.name for group in groups) and count(groups) <= FEW:
         return _folding(_repeats_folded(groups) or groups)
@@ -134,12 +134,16 @@ def _outside(readers: Readers, inside: Collection[Source], crowd: int) -> list[t
     return found
 
 
-def _shortened(alone: list[Group], boxes: int) -> list[Group]:
-    """The first and the last of too many operations, the others in one group between them."""
-    shown = max(2, MOST * len(alone) // boxes - 1)
-    first, last = alone[: shown // 2], alone[len(alone) - shown // 2 :]
-    between = alone[len(first) : len(alone) - len(last)]
-    return [*first, _merged(between, f"{len(between):,} operations"), *last] if between else alone
+def _shortened(alone: list[Group]) -> list[Group]:
+    """All operations, or the first and the last of too many, the others in one group between them."""
+    boxes = count(alone)
+    groups, shown = alone, MOST * len(alone) // max(boxes, 1)
+    while boxes > MOST and shown > 1:
+        half = shown // 2
+        between = alone[half : len(alone) - half]
+        groups = [*alone[:half], _merged(between, f"{len(between):,} operations"), *alone[len(alone) - half :]]
+        boxes, shown = count(groups), shown * 9 // 10
+    return groups
 
 
 def _by_module(operations: Sequence[Node]) -> list[Group]:
@@ -177,9 +181,12 @@ def _runs(operations: Sequence[Node], depth: int) -> list[Group]:
 def _calls(nodes: list[Node], name: str) -> list[Group]:
     """One group, or one for each call where a module ran the very same operations several times in a row."""
     if len({node.module for node in nodes}) == 1:
-        start, period, passes = _repetition(_marks([Group((node,)) for node in nodes], _place))
-        if start == 0 and passes > 1 and period * passes == len(nodes):
-            return [Group(tuple(nodes[i * period : (i + 1) * period]), f"{name}, call {i + 1}") for i in range(passes)]
+        _, period, length = _repetition(_marks([Group((node,)) for node in nodes], _place))
+        if length == len(nodes) and length % period == 0:
+            starts = range(0, length, period)
+            return [
+                Group(tuple(nodes[start : start + period]), f"{name}, call {i}") for i, start in enumerate(starts, 1)
+            ]
     return [Group(tuple(nodes), name)]
 
 
@@ -205,9 +212,9 @@ def _repeats_folded(groups: list[Group]) -> list[Group]:
     A pass of a loop runs the same lines again; where that finds nothing, the same operations written out again will do.
     """
     for mark in (_place, _operation):
-        start, period, passes = _repetition(_marks(groups, mark))
+        start, period, length = _repetition(_marks(groups, mark))
         shift = _first_of_pass(groups[start : start + period])
-        start, passes = start + shift, (period * passes - shift) // period
+        start, passes = start + shift, (length - shift) // period
         if passes < 2:
             continue
         folded = _passes_folded(groups, start, period, passes, passes)
@@ -260,19 +267,20 @@ def _marks(groups: Sequence[Group], mark: Callable[[Node], Any]) -> np.ndarray[A
 
 
 def _repetition(marks: np.ndarray[Any, Any]) -> tuple[int, int, int]:
-    """Where the longest repetition starts, how long a pass of it is and how many there are; no passes if none is found.
+    """Where the longest repetition starts, how long a pass of it is, and how long the whole: 0 if there is none.
 
-    Of two that cover the same, the one with the shorter pass.
+    Of two with as many whole passes' length, the one with the shorter pass.
     """
-    best = (0, 1, 0)
+    best, covered = (0, 1, 0), 0
     for period in range(1, min(len(marks) // 2, LONGEST) + 1):
         different = np.flatnonzero(marks[:-period] != marks[period:])
         bounds = np.concatenate([[-1], different, [len(marks) - period]])
         lengths = np.diff(bounds) - 1
         longest = int(lengths.argmax())
-        passes = int(lengths[longest]) // period + 1
-        if passes > 1 and passes * period > best[1] * best[2]:
-            best = int(bounds[longest]) + 1, period, passes
+        length = int(lengths[longest]) + period
+        whole = length // period * period
+        if whole > max(covered, period):
+            best, covered = (int(bounds[longest]) + 1, period, length), whole
     return best
 
 

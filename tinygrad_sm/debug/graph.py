@@ -146,9 +146,11 @@ def _folding_notes(operations: int, boxes: int, folding: Folding, fold: bool | N
         if folding.inside:
             yield "parameters are drawn within the layers that hold them; fold=False draws each by itself"
         return
-    if fold is False:
+    if fold is False and len(folding.groups) < operations:
         yield f"{operations:,} operations are too many: a picture has at most {MOST} boxes"
         yield "shortened in the middle; fold=True puts layers and the passes of loops together"
+    elif fold is False:
+        yield f"leaves with the same reader share a box: a picture has at most {MOST}"
     else:
         yield f"{operations:,} operations in {boxes} boxes; fold=False draws each, up to {MOST} boxes"
 
