@@ -108,6 +108,10 @@ def ones_times(x):
     return np.ones(x.shape[0]) @ x
 
 
+def known_condition(x, y=2):
+    return np.where(np.equal(y, 0), 0, y * x ** np.subtract(y, 1))
+
+
 MATRIX = np.array([[1.0, 2.0], [3.0, 5.0]])
 
 
@@ -127,6 +131,7 @@ MATRIX = np.array([[1.0, 2.0], [3.0, 5.0]])
         ),
         (takes_two, MATRIX, "b = x * 2; x * b"),
         (ones_times, MATRIX, "x.sum(axis=0)"),
+        (known_condition, MATRIX, "2 * x"),
     ],
 )
 def test_code_is_short_and_right(function, x, code):

@@ -420,9 +420,10 @@ class Opener(ast.NodeVisitor):
     def _symbol(self, symbol: Any, args: Sequence[Term]) -> Term:
         if isinstance(symbol, ast.cmpop):
             value = ARITHMETIC[type(symbol)](args[0].value, args[1].value)
-            return self._made(value, ast.Compare(args[0].code, [symbol], [args[1].code]))
+            known = all(term.fixed for term in args)
+            return self._made(value, ast.Compare(args[0].code, [symbol], [args[1].code]), known)
         if isinstance(symbol, ast.unaryop):
-            return self._made(ARITHMETIC[type(symbol)](args[0].value), ast.UnaryOp(symbol, args[0].code))
+            return self._made(ARITHMETIC[type(symbol)](args[0].value), ast.UnaryOp(symbol, args[0].code), args[0].fixed)
         return self._arithmetic(symbol, args[0], args[1])
 
     def _as_code(self, function: Term, args: Sequence[Term], options: Mapping[str, Term]) -> Term:
