@@ -478,6 +478,9 @@ def test_anything_but_a_scalar_is_drawn_without_gradients_and_says_why():
     assert "no gradients: they start from one number, not from shape (2,)" in drawing.text
     assert drawing.text.count("grad   -\n") == 2
     assert "grad   [2 4]" in debug.draw(Recording(x * x, np.ones(2))).text
+    forward = debug.draw(Recording((x * x).sum(), gradients=False)).text
+    assert forward.count("grad   -\n") == 3
+    assert "no gradients" not in forward
 
 
 def test_gradients_are_left_out_when_not_wanted():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator
 
-from tinygrad_sm.debug.graph import Box, Graph
+from tinygrad_sm.debug.boxes import Box
+from tinygrad_sm.debug.graph import Graph
 from tinygrad_sm.debug.letters import cells, fitted
 from tinygrad_sm.debug.text import WIDTH, wrapped
 

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from tinygrad_sm.debug.graph import Arrow, Box, Graph
+from tinygrad_sm.debug.boxes import Box
+from tinygrad_sm.debug.graph import Arrow, Graph
 from tinygrad_sm.debug.layout import Point, layered
 from tinygrad_sm.debug.letters import cells, fitted
 
