@@ -28,6 +28,11 @@ STRANGERS = {("optim", "nn"), ("data", "nn"), ("data", "optim")}
 # The same order among the files of the engine; helpers that are not named here stand before all of them.
 ENGINE_ORDER = ["primitive", "tape", "tensor", "transforms", "__init__"]
 ENGINE_LINES = 700
+# And among the parts of the readers for people.
+DEBUG_ORDER = [
+    *("literals", "text", "naming", "symbols", "recording", "comparison", "explanation", "diagnosis", "nonfinite"),
+    *("monitoring", "scripts", "pictures", "pages", "stepping", "__init__"),
+]
 
 # Modules of the standard library that Windows or Pyodide does not have: never imported while the package is.
 NOT_EVERYWHERE = {
@@ -107,6 +112,10 @@ def engine_rank(module):
     return ENGINE_ORDER.index(file) if file in ENGINE_ORDER else -1
 
 
+def debug_rank(module):
+    return DEBUG_ORDER.index([*module.split("."), "__init__"][2])
+
+
 def breaks_the_order(found):
     """Whether an import of ours by ours goes upwards, or between strangers."""
     importer, imported = part(found.importer), part(found.imported)
@@ -114,6 +123,8 @@ def breaks_the_order(found):
         return True
     if importer == imported == "engine":
         return engine_rank(found.importer) < engine_rank(found.imported)
+    if importer == imported == "debug":
+        return debug_rank(found.importer) < debug_rank(found.imported)
     return ORDER.index(importer) < ORDER.index(imported)
 
 
@@ -172,6 +183,9 @@ def test_only_optional_modules_are_imported_late_and_all_of_them_are():
         ("train.loop", "from tinygrad_sm import data, nn, optim", False),
         ("train.loop", "import tinygrad_sm", True),
         ("train.loop", "from tinygrad_sm import Tensor", True),
+        ("debug.recording", "from tinygrad_sm.debug.naming import Names", False),
+        ("debug.recording", "from tinygrad_sm.debug.stepping.stepper import step", True),
+        ("debug.pages.page", "from tinygrad_sm.debug.pictures.drawing import svg_of", False),
     ],
 )
 def test_the_walk_tells_right_imports_from_wrong_ones(importer, code, wrong):

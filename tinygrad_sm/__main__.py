@@ -1,6 +1,6 @@
 """The command line, `python -m tinygrad_sm VERB`: what options there are.
 
-What they do stands in `train/command.py`, for `step` in `debug/script.py`.
+What they do stands in `train/command.py`, for `step` in `debug/stepping/script.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
-from tinygrad_sm.debug import script
+from tinygrad_sm.debug.stepping import script
 from tinygrad_sm.errors import TinygradError
 from tinygrad_sm.nn.layers import ACTIVATIONS
 from tinygrad_sm.train import command

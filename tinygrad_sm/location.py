@@ -15,13 +15,14 @@ from types import CodeType, FrameType
 from typing import Any
 
 PACKAGE = "tinygrad_sm"
+INSIDE = (PACKAGE, "numpy", "contextlib")  # contextlib stands between a `with` of the user's and our context managers
 WIDTH = 100  # of a source line, as it is shown
 
 Where = tuple[CodeType, int]  # a code object and the byte offset of the instruction that was running in it
 
 
 def caller() -> Where | None:
-    """The innermost running frame outside this package and NumPy, or None where there is none.
+    """The innermost running frame outside this package, NumPy and contextlib, or None where there is none.
 
     A frame is never kept: it would keep every array in its local variables alive.
     """
@@ -49,7 +50,7 @@ _inside: set[int] = set()  # ids of the namespaces of such modules, which live a
 
 def _is_inside(namespace: dict[str, Any]) -> bool:
     module = namespace.get("__name__", "")
-    if module.partition(".")[0] in (PACKAGE, "numpy") and module in sys.modules:
+    if module.partition(".")[0] in INSIDE and module in sys.modules:
         if sys.modules[module].__dict__ is namespace:
             _inside.add(id(namespace))
         return True

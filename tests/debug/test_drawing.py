@@ -14,9 +14,9 @@ import tinygrad_sm as tg
 import tinygrad_sm.nn.functional as F
 from tests.calls import CALLS, NAMES, Call, variables
 from tinygrad_sm import Tensor, debug, nn, optim
-from tinygrad_sm.debug.drawing import svg_of
-from tinygrad_sm.debug.folding import FEW, MOST
-from tinygrad_sm.debug.letters import cells
+from tinygrad_sm.debug.pictures.drawing import svg_of
+from tinygrad_sm.debug.pictures.folding import FEW, MOST
+from tinygrad_sm.debug.pictures.letters import cells
 from tinygrad_sm.debug.recording import Recording
 from tinygrad_sm.errors import ArgumentError, DTypeError, FileError, GradientError, StaleValueError
 

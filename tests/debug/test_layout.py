@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_sm.debug.layout import GAP, layered
+from tinygrad_sm.debug.pictures.layout import GAP, layered
 
 
 def overlaps(a, b, sizes, corners):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from tinygrad_sm.debug.moments import moments_of, pooled
+from tinygrad_sm.debug.monitoring.moments import moments_of, pooled
 
 VALUES = arrays.arrays(float, st.integers(1, 5), elements=st.floats(-1e3, 1e3) | st.just(0.0))
 

@@ -7,8 +7,9 @@ import pytest
 from calls import CALLS, NAMES, Call
 
 from tinygrad_sm import softmax
-from tinygrad_sm.debug.numpy_code import summed, text, tidy
-from tinygrad_sm.debug.opening import Opener, UnopenableError, close, fixed, gathered, variable
+from tinygrad_sm.debug.symbols.numpy_code import summed, text, tidy
+from tinygrad_sm.debug.symbols.opening import Opener, UnopenableError
+from tinygrad_sm.debug.symbols.terms import close, fixed, gathered, variable
 from tinygrad_sm.numpy_calls import unbroadcast
 
 SIZE = 3

@@ -13,10 +13,10 @@ from pages import Tags, data_of, mlp, op_samples, small
 
 import tinygrad_sm as tg
 from tinygrad_sm import optim
-from tinygrad_sm.debug import page as page_module
 from tinygrad_sm.debug import player
-from tinygrad_sm.debug.page_arrays import describe_array, statistics, summary
-from tinygrad_sm.debug.page_data import with_numbers
+from tinygrad_sm.debug.pages import page as page_module
+from tinygrad_sm.debug.pages.arrays import describe_array, statistics, summary
+from tinygrad_sm.debug.pages.data import with_numbers
 from tinygrad_sm.debug.recording import Recording
 from tinygrad_sm.engine.primitive import PRIMITIVES
 from tinygrad_sm.errors import ArgumentError, DTypeError, FileError, GradientError, StaleValueError

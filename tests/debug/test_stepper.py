@@ -14,7 +14,7 @@ import tinygrad_sm.nn.functional as F
 from tests.debug.terminal import Terminal
 from tinygrad_sm import debug, nn, optim
 from tinygrad_sm.debug.recording import Recording
-from tinygrad_sm.debug.screen import screen
+from tinygrad_sm.debug.stepping.screen import screen
 from tinygrad_sm.errors import DTypeError, GradientError, StaleValueError
 
 ROOT = Path(__file__).parent.parent.parent

@@ -8,12 +8,12 @@ import pytest
 import tinygrad_sm as tg
 from tests.calls import CALLS, NAMES, Call, variables
 from tinygrad_sm import debug
-from tinygrad_sm.debug.differences import check
-from tinygrad_sm.debug.evaluation import arrived
-from tinygrad_sm.debug.paths import paths
 from tinygrad_sm.debug.recording import Recording
-from tinygrad_sm.debug.screen import screen, sources, tape_around
-from tinygrad_sm.debug.sums import sum_of, why
+from tinygrad_sm.debug.stepping.differences import check
+from tinygrad_sm.debug.stepping.evaluation import arrived
+from tinygrad_sm.debug.stepping.paths import paths
+from tinygrad_sm.debug.stepping.screen import screen, sources, tape_around
+from tinygrad_sm.debug.stepping.sums import sum_of, why
 
 DTYPES = [np.float64, np.float32]
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 import tinygrad_sm as tg
-from tinygrad_sm.debug.differences import check
-from tinygrad_sm.debug.lookup import value_or_gradient
-from tinygrad_sm.debug.paths import count_paths, paths, walk
-from tinygrad_sm.debug.pullback import MOST_UNITS
 from tinygrad_sm.debug.recording import Recording
-from tinygrad_sm.debug.screen import screen
-from tinygrad_sm.debug.sums import sum_of, why
+from tinygrad_sm.debug.stepping.differences import check
+from tinygrad_sm.debug.stepping.lookup import value_or_gradient
+from tinygrad_sm.debug.stepping.paths import count_paths, paths, walk
+from tinygrad_sm.debug.stepping.pullback import MOST_UNITS
+from tinygrad_sm.debug.stepping.screen import screen
+from tinygrad_sm.debug.stepping.sums import sum_of, why
 
 
 def leaf(values, name="x"):

@@ -12,7 +12,7 @@ import pytest
 import tinygrad_sm as tg
 import tinygrad_sm.nn.functional as F
 from tinygrad_sm import Tensor, data, debug, nn, optim, train
-from tinygrad_sm.debug.health import warnings_of
+from tinygrad_sm.debug.monitoring.health import warnings_of
 from tinygrad_sm.debug.nonfinite import numerics
 from tinygrad_sm.engine.tape import Sweep
 from tinygrad_sm.errors import ArgumentError, DTypeError, FileError, MissingExtraError, NonFiniteError

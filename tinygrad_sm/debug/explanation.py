@@ -1,6 +1,6 @@
 """What made a tensor, in words and symbols, all of it from the tape and from the operation's own block.
 
-Read `formulas.py` for the formulas in the user's names.
+Read `symbols/formulas.py` for the formulas in the user's names.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tinygrad_sm.debug.formulas import forward_formula, rule_formula
 from tinygrad_sm.debug.literals import literal
 from tinygrad_sm.debug.naming import Names, variables_of_caller
+from tinygrad_sm.debug.symbols.formulas import forward_formula, rule_formula
 from tinygrad_sm.display import argument, describe
 from tinygrad_sm.engine.primitive import PRIMITIVES, Primitive
 from tinygrad_sm.engine.tape import Edge, Node, reachable

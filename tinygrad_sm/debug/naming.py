@@ -40,6 +40,7 @@ class Names:
         self._variables = variables or {}
         self._taken: set[str] = set(RESERVED)
         self._next: dict[str, int] = {}  # where to go on counting: a loop makes 100,000 of the same name
+        self._given: list[tuple[str, str, int]] = []  # in order: a name, what it was asked for, and the count before
         self._of: dict[Edge, str] = {}
         self._constants: dict[int, tuple[str, Any]] = {}  # by id, with the array, so that no other takes the id
         last_of_call = _last_of_each_call(nodes)
@@ -87,20 +88,23 @@ class Names:
         """A name like this one that nothing has yet, taken from now on."""
         return self._unique(base)
 
-    def given_out(self) -> frozenset[str]:
-        """The names that are taken by now."""
-        return frozenset(self._taken)
+    def given_out(self) -> int:
+        """How many names were taken by now, for `take_back`."""
+        return len(self._given)
 
-    def take_back(self, given_out: frozenset[str]) -> None:
+    def take_back(self, given_out: int) -> None:
         """Free the names that were taken since."""
-        self._taken = set(given_out)
-        self._next.clear()
+        while len(self._given) > given_out:
+            name, base, count = self._given.pop()
+            self._taken -= {name, f"g_{name}"}
+            self._next[base] = count
 
     def _unique(self, base: str) -> str:
-        name, i = base, self._next.get(base, 2)
+        name, i = base, self._next.setdefault(base, 2)
         while name in self._taken or f"g_{name}" in self._taken:
             name, i = f"{base}_{i}", i + 1
         self._taken |= {name, f"g_{name}"}
+        self._given.append((name, base, self._next[base]))
         self._next[base] = i
         return name
 

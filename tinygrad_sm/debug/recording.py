@@ -1,7 +1,7 @@
 """A recording: one tape with its backward pass carried out and kept, so that a reader can go to and fro in it.
 
 Every reader for people starts from here. It takes the gradients as `backward` would, touches no `.grad`, and leaves the
-tape as it found it. Read `naming.py` for the names in it and `formulas.py` for the rules in symbols.
+tape as it found it. Read `naming.py` for the names in it and `symbols/formulas.py` for the rules in symbols.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_sm.debug.formulas import forward_formula, rule_formula
 from tinygrad_sm.debug.naming import Names, variables_of_caller
+from tinygrad_sm.debug.symbols.formulas import forward_formula, rule_formula
 from tinygrad_sm.display import argument, describe
 from tinygrad_sm.effects import first_overwritten
 from tinygrad_sm.engine.primitive import Primitive, Rule

@@ -1,4 +1,4 @@
-"""Numbers, shapes and arrays in a line of a terminal, 80 columns wide. Read `screen.py` next, which is made of them."""
+"""Numbers, shapes and arrays in a line of a terminal, 80 columns wide. Read `stepping/screen.py` for their use."""
 
 from __future__ import annotations
 

@@ -18,15 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_sm.debug import comparison, page
-from tinygrad_sm.debug.breakpoints import KINDS, Breakpoint, breakpoint_of
-from tinygrad_sm.debug.differences import check
-from tinygrad_sm.debug.evaluation import arrived, evaluate, namespace, variables_of_user
-from tinygrad_sm.debug.lookup import element_of_gradient, nearest, value_or_gradient
-from tinygrad_sm.debug.paths import paths
+from tinygrad_sm.debug import comparison
+from tinygrad_sm.debug.pages import page
 from tinygrad_sm.debug.recording import Contribution, Recording, Step
-from tinygrad_sm.debug.screen import numbers, position, screen, sources, tape_around
-from tinygrad_sm.debug.sums import why
+from tinygrad_sm.debug.stepping.breakpoints import KINDS, Breakpoint, breakpoint_of
+from tinygrad_sm.debug.stepping.differences import check
+from tinygrad_sm.debug.stepping.evaluation import arrived, evaluate, namespace, variables_of_user
+from tinygrad_sm.debug.stepping.lookup import element_of_gradient, nearest, value_or_gradient
+from tinygrad_sm.debug.stepping.paths import paths
+from tinygrad_sm.debug.stepping.screen import numbers, position, screen, sources, tape_around
+from tinygrad_sm.debug.stepping.sums import why
 from tinygrad_sm.debug.text import WIDTH, shape, wrapped
 from tinygrad_sm.engine.tape import Node
 from tinygrad_sm.engine.tensor import Tensor

@@ -5,9 +5,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator
 
-from tinygrad_sm.debug.boxes import Box
-from tinygrad_sm.debug.graph import Graph
-from tinygrad_sm.debug.letters import cells, fitted
+from tinygrad_sm.debug.pictures.boxes import Box
+from tinygrad_sm.debug.pictures.graph import Graph
+from tinygrad_sm.debug.pictures.letters import cells, fitted
 from tinygrad_sm.debug.text import WIDTH, wrapped
 
 INDENT, LABEL = 4, 7

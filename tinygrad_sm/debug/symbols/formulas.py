@@ -6,14 +6,15 @@ What a rule does for these shapes and options is worked out by `opening.py`; not
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from tinygrad_sm.debug.naming import Names
-from tinygrad_sm.debug.numpy_code import call, sequence, summed, tidy
-from tinygrad_sm.debug.opening import Opener, Term, UnopenableError, fixed, gathered, variable
+from tinygrad_sm.debug.symbols.numpy_code import call, sequence, summed, tidy
+from tinygrad_sm.debug.symbols.opening import Opener, UnopenableError
+from tinygrad_sm.debug.symbols.terms import Term, fixed, gathered, variable
 from tinygrad_sm.engine.tape import Node
 
 LONGEST = 3  # statements of an opened rule that are still a formula; beyond, the helpers of the rule keep their names
@@ -65,13 +66,17 @@ def _opened(node: Node, position: int, names: Names, open_helpers: bool) -> tupl
     """The statements and the result of a rule; the values of g do not matter, only its shape."""
     assert node.op is not None
     cotangents = [np.ones_like(value) for value in node.values]
-    opener = Opener(_fresh(names), deep=False, open_helpers=open_helpers)
-    with np.errstate(all="ignore"):
-        term = opener.open(
-            node.op.rule(position),
-            rule_terms(node, position, names, gathered_if_several([variable(g, "g") for g in cotangents])),
-            option_terms(node, names),
-        )
+    before = names.given_out()  # a formula's own variables are for itself
+    opener = Opener(names.fresh, deep=False, open_helpers=open_helpers)
+    try:
+        with np.errstate(all="ignore"):
+            term = opener.open(
+                node.op.rule(position),
+                rule_terms(node, position, names, gathered_if_several([variable(g, "g") for g in cotangents])),
+                option_terms(node, names),
+            )
+    finally:
+        names.take_back(before)
     code = tidy(opener.statements, term.code, opener.shared)
     if node.op.elementwise:
         code = summed(code, np.shape(term.value), node.args[position].shape)
@@ -125,17 +130,3 @@ def gathered_if_several(terms: Sequence[Term]) -> Term:
 def outputs_named(node: Node, names: Naming) -> str:
     """The target of the assignment: `h`, or `a, b` where an operation has several outputs."""
     return ", ".join(names.of(node, i) for i in range(len(node.values)))
-
-
-def _fresh(names: Names) -> Callable[[str], str]:
-    """Names for the variables of a rule, which a formula shows for itself: distinct from the tape's names only."""
-    taken = {name for name, _ in names.values()} | {"g"}
-
-    def fresh(base: str) -> str:
-        name, i = base, 2
-        while name in taken:
-            name, i = f"{base}_{i}", i + 1
-        taken.add(name)
-        return name
-
-    return fresh

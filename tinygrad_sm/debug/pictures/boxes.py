@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tinygrad_sm.debug.folding import Folding, Group, Source, incoming
-from tinygrad_sm.debug.letters import printable
 from tinygrad_sm.debug.literals import literal
+from tinygrad_sm.debug.pictures.folding import Folding, Group, Source, incoming
+from tinygrad_sm.debug.pictures.letters import printable
 from tinygrad_sm.debug.recording import Recording
 from tinygrad_sm.debug.text import NOT_YET, number, shape, values
 from tinygrad_sm.engine.tape import Edge, Node

@@ -10,10 +10,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tinygrad_sm.debug.graph import Graph, graph_of
-from tinygrad_sm.debug.graph_text import dot, text
+from tinygrad_sm.debug.pictures.graph import Graph, graph_of
+from tinygrad_sm.debug.pictures.graph_text import dot, text
+from tinygrad_sm.debug.pictures.svg import svg
 from tinygrad_sm.debug.recording import Recording, checked
-from tinygrad_sm.debug.svg import svg
 from tinygrad_sm.errors import ArgumentError
 from tinygrad_sm.files import PathLike, write_text
 

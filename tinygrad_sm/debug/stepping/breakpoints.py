@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_sm.debug.lookup import gradient_named, nearest
 from tinygrad_sm.debug.recording import Recording, Step
+from tinygrad_sm.debug.stepping.lookup import gradient_named, nearest
 from tinygrad_sm.errors import ArgumentError
 
 KINDS = "an operation, nan, inf, shape (4,2), L12 (a line), g_W, or |g|>10 (also max, min, mean, std, norm)"

@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tinygrad_sm.debug.pullback import pull_back
 from tinygrad_sm.debug.recording import Recording
+from tinygrad_sm.debug.stepping.pullback import pull_back
 from tinygrad_sm.debug.text import WIDTH, number, shape, values, wrapped
 from tinygrad_sm.engine.tape import Edge, Node
 

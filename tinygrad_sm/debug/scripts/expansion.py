@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_sm.debug.borrowing import Borrowed
-from tinygrad_sm.debug.formulas import argument_terms, option_terms, outputs_named
-from tinygrad_sm.debug.numpy_code import named_result, tidy
-from tinygrad_sm.debug.opening import Opener, Term, UnopenableError, close, gathered
 from tinygrad_sm.debug.recording import Recording
+from tinygrad_sm.debug.scripts.borrowing import Borrowed
+from tinygrad_sm.debug.symbols.formulas import argument_terms, option_terms, outputs_named
+from tinygrad_sm.debug.symbols.numpy_code import named_result, tidy
+from tinygrad_sm.debug.symbols.opening import Opener, UnopenableError
+from tinygrad_sm.debug.symbols.terms import Term, close, gathered
 from tinygrad_sm.engine.tape import RECORDING, Edge, Node
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.operand import plain

@@ -3,7 +3,8 @@
 A rule branches on shapes, types and options only, so for one recorded call it is a straight line. `Opener` walks over
 its source with the recorded values in hand: what is known from shapes and options alone becomes a number, calls of this
 package's own functions are opened in their turn, and what is left is NumPy on the user's variables. No operation is
-known here by name: one that is registered tomorrow opens as well. Read `numpy_code.py` for how code is spelled.
+known here by name: one that is registered tomorrow opens as well. Read `terms.py` for what it computes
+with, and `numpy_code.py` for how code is spelled.
 """
 
 from __future__ import annotations
@@ -19,37 +20,30 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_sm.debug import numpy_code
-from tinygrad_sm.debug.numpy_code import Code
+from tinygrad_sm.debug.symbols import numpy_code
+from tinygrad_sm.debug.symbols.numpy_code import Code
+from tinygrad_sm.debug.symbols.terms import (
+    Term,
+    changes_nothing,
+    close,
+    fixed,
+    gathered,
+    holds_arrays,
+    is_literal,
+    is_recorded,
+    items_of,
+    known_choice,
+    number_of,
+    result_of,
+    same,
+)
 from tinygrad_sm.engine.primitive import Primitive
-from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.location import PACKAGE
-from tinygrad_sm.numpy_calls import flat
 from tinygrad_sm.operand import plain
 
 
 class UnopenableError(Exception):
     """The source uses a part of Python that is not opened, or cannot be found: the call stands as it is instead."""
-
-
-class Term(NamedTuple):
-    """What an expression amounts to: its value here, and the code that computes it in the script."""
-
-    value: Any
-    code: Code
-    fixed: bool = False  # follows from shapes, types and options alone; a number then is a literal in the code
-    items: tuple[Term, ...] | None = None  # of a tuple or list put together from terms
-
-
-def fixed(value: Any) -> Term:
-    """A term that is known beforehand; NumPy's scalars become Python's, so that they promote no array."""
-    value = value.item() if isinstance(value, np.generic) else value
-    return Term(value, numpy_code.constant(value), True)
-
-
-def variable(value: Any, name: str) -> Term:
-    """A term that is a variable of the script."""
-    return Term(value, ast.Name(name))
 
 
 # What tells nothing of the values of an array: its result is known beforehand whatever the array holds.
@@ -130,19 +124,19 @@ class Opener(ast.NodeVisitor):
 
     def assign(self, name: str, term: Term) -> Term:
         """Give a term a name of its own, unless it is one already or a number."""
-        if isinstance(term.code, ast.Name) or term.items is not None or _is_literal(term):
+        if isinstance(term.code, ast.Name) or term.items is not None or is_literal(term):
             return term
         return self._emit(self.fresh(name), term)
 
     def _emit(self, name: str, term: Term) -> Term:
         self.statements.append(numpy_code.assignment(name, term.code))
-        if _is_recorded(term.value):
+        if is_recorded(term.value):
             self.edges[term.value._edge] = name
         return Term(term.value, ast.Name(name), term.fixed)
 
     def _shared(self, term: Any, name: str, body: Sequence[ast.stmt]) -> Any:
         """An argument that the function reads twice is computed once."""
-        if not isinstance(term, Term) or _is_literal(term) or numpy_code.is_simple(term.code):
+        if not isinstance(term, Term) or is_literal(term) or numpy_code.is_simple(term.code):
             return term
         uses = sum(isinstance(each, ast.Name) and each.id == name for part in body for each in ast.walk(part))
         named = self.assign(name, term) if uses > 1 else term
@@ -175,7 +169,7 @@ class Opener(ast.NodeVisitor):
         if isinstance(node.value, ast.Call):
             function = self.visit(node.value.func)
             args, options = self._arguments(node.value)
-            result = _call(function.value, args, options)
+            result = result_of(function.value, args, options)
             if not _is_ours(function.value):
                 code = numpy_code.call(function.code, [a.code for a in args], {k: v.code for k, v in options.items()})
                 self.statements.append(ast.Expr(code))
@@ -213,8 +207,8 @@ class Opener(ast.NodeVisitor):
 
     def _parts(self, target: ast.Tuple, term: Term) -> list[Term]:
         """The items of a term that a tuple of targets takes apart: in one statement if it is the result of a call."""
-        if term.items is not None or _is_literal(term) or not all(isinstance(e, ast.Name) for e in target.elts):
-            return _items(self.assign("parts", term))
+        if term.items is not None or is_literal(term) or not all(isinstance(e, ast.Name) for e in target.elts):
+            return items_of(self.assign("parts", term))
         names = [self.fresh(ast.unparse(each)) for each in target.elts]
         left = ast.Tuple([ast.Name(name) for name in names])
         self.statements.append(numpy_code.assignment(left, term.code))
@@ -293,7 +287,7 @@ class Opener(ast.NodeVisitor):
         left, right = self._settled([left, right])
         value = ARITHMETIC[type(symbol)](left.value, right.value)
         for kept, other in ((left, right), (right, left)):
-            if _changes_nothing(symbol, _number(other), kept is right) and _same(value, kept.value):
+            if changes_nothing(symbol, number_of(other), kept is right) and same(value, kept.value):
                 return kept
         if isinstance(symbol, ast.MatMult) and numpy_code.row_of_ones(left.code) and right.value.ndim == 2:
             axis = ast.keyword("axis", ast.Constant(0))
@@ -334,7 +328,7 @@ class Opener(ast.NodeVisitor):
         if len(node.generators) > 1:
             raise UnopenableError(ast.unparse(node))
         loop, outside, found = node.generators[0], dict(self._scope.local), []
-        for item in _items(self.visit(loop.iter)):
+        for item in items_of(self.visit(loop.iter)):
             self._bind(loop.target, item)
             if all(self.visit(test).value for test in loop.ifs):
                 found.append(self.visit(node.elt))
@@ -359,7 +353,7 @@ class Opener(ast.NodeVisitor):
             return Term(plain(args[0].value), args[0].code)
         if isinstance(target, Primitive):
             return self.operation(target, args, options) if self.deep else self._as_code(function, args, options)
-        known = all(_is_literal(term) for term in (*args, *options.values())) and _is_ours(target)
+        known = all(is_literal(term) for term in (*args, *options.values())) and _is_ours(target)
         if known or _is_metadata_call(target) or target in TAKES_APART:
             return _from_items(target, args, options)
         if _is_ours(target):
@@ -374,14 +368,14 @@ class Opener(ast.NodeVisitor):
     def operation(self, op: Primitive, args: Sequence[Term], options: Mapping[str, Term]) -> Term:
         """An operation: NumPy's function of the same result, its textbook formula or its forward opened."""
         args = self._settled(args)
-        if any(_is_recorded(term.value) for term in args):
+        if any(is_recorded(term.value) for term in args):
             code = self.operation(op, [Term(plain(term.value), *term[1:]) for term in args], options).code
-            return Term(_call(op, args, options), code)
+            return Term(result_of(op, args, options), code)
         return self.spelled(op, args, options) or self._textbook(op, args, options) or self._forward(op, args, options)
 
     def _forward(self, op: Primitive, args: Sequence[Term], options: Mapping[str, Term]) -> Term:
         found = self.open(op.forward, args, options)
-        return _items(found)[0] if op.residual else found
+        return items_of(found)[0] if op.residual else found
 
     def _textbook(self, op: Primitive, args: Sequence[Term], options: Mapping[str, Term]) -> Term | None:
         """The unfused formula opened; None where there is none, or where it overflows and the fused one does not."""
@@ -393,7 +387,7 @@ class Opener(ast.NodeVisitor):
                 term = trial.open(op.unfused, args, options)
         except FloatingPointError:
             return None
-        if not close(term.value, _call(op, args, options)):
+        if not close(term.value, result_of(op, args, options)):
             return None
         self.statements += trial.statements
         self.shared |= trial.shared
@@ -402,17 +396,17 @@ class Opener(ast.NodeVisitor):
 
     def spelled(self, op: Primitive, args: Sequence[Term], options: Mapping[str, Term]) -> Term | None:
         """An operation as NumPy itself spells it, as an operator or a function; None where NumPy does not."""
-        value = _call(op, args, options)
+        value = result_of(op, args, options)
         for function in op.numpy:
             symbol = numpy_code.OPERATORS.get(function)
             if symbol is not None and not options:
                 return self._symbol(symbol, args)
             try:
                 with np.errstate(all="ignore"):
-                    theirs = _call(function, args, options)
+                    theirs = result_of(function, args, options)
             except (TypeError, ValueError, IndexError):
                 continue
-            if _same(theirs, plain(value)):
+            if same(theirs, plain(value)):
                 name = ast.Attribute(ast.Name("np"), numpy_code.name_in_numpy(function))
                 return self._as_code(Term(function, name, True), args, options)
         return None
@@ -432,14 +426,14 @@ class Opener(ast.NodeVisitor):
         if symbol is not None:
             return self._symbol(symbol, args)
         args = self._settled(args)
-        value = _call(function.value, args, options)
+        value = result_of(function.value, args, options)
         known = function.fixed and all(term.fixed for term in (*args, *options.values()))
         codes = [term.code for term in args]
         code = numpy_code.call(function.code, codes, {key: term.code for key, term in options.items()})
-        chosen = _choice(function, args, value)
+        chosen = known_choice(function, args, value)
         if chosen:
             return chosen
-        if not _is_recorded(value):
+        if not is_recorded(value):
             code = numpy_code.shortened(code, _owner(function.value), args, value)
         return self._made(value, code, known)
 
@@ -451,18 +445,18 @@ class Opener(ast.NodeVisitor):
 
     def _unpacked(self, nodes: Sequence[ast.expr]) -> Iterator[Term]:
         for node in nodes:
-            yield from _items(self.visit(node.value)) if isinstance(node, ast.Starred) else (self.visit(node),)
+            yield from items_of(self.visit(node.value)) if isinstance(node, ast.Starred) else (self.visit(node),)
 
     def _operand(self, term: Term) -> Term:
         """A term to compute with: an operation on tensors has had a statement of its own by then."""
-        recorded = _is_recorded(term.value) and not isinstance(term.code, ast.Name)
+        recorded = is_recorded(term.value) and not isinstance(term.code, ast.Name)
         return self._emit(self.fresh(term.value._edge[0].op.name), term) if recorded else term
 
     def _settled(self, args: Sequence[Term]) -> list[Term]:
         """The operands of an operation on tensors: what is constant among them gets a name, for the way back."""
-        if not any(_is_recorded(term.value) for term in args):
+        if not any(is_recorded(term.value) for term in args):
             return list(args)
-        named = [term if _is_recorded(term.value) else self.assign("constant", term) for term in args]
+        named = [term if is_recorded(term.value) else self.assign("constant", term) for term in args]
         for term in named:
             if isinstance(term.value, np.ndarray | float) and isinstance(term.code, ast.Name):
                 self.constants[id(term.value)] = term.code, term.value
@@ -471,22 +465,9 @@ class Opener(ast.NodeVisitor):
     def _made(self, value: Any, code: Code, known: bool = False) -> Term:
         """The term of what was computed; where it followed from what is known, and is no array, a literal."""
         literal = known and isinstance(value, (int, float, str, tuple, list, slice, type(None), np.generic, np.dtype))
-        if literal and not _holds_arrays(value):
+        if literal and not holds_arrays(value):
             return fixed(value)
         return Term(value, code, known)
-
-
-def _is_literal(term: Term) -> bool:
-    """Whether a term is written as a number or the like, and so needs no name."""
-    return term.fixed and not _holds_arrays(term.value)
-
-
-def _holds_arrays(value: Any) -> bool:
-    return any(isinstance(item, np.ndarray) for item in flat([value]))
-
-
-def _is_recorded(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.requires_grad
 
 
 def _is_ours(function: Any) -> bool:
@@ -499,10 +480,6 @@ def _is_ours(function: Any) -> bool:
 
 def _is_metadata_call(function: Any) -> bool:
     return any(function is each for each in METADATA_CALLS)
-
-
-def _call(function: Any, args: Sequence[Term], options: Mapping[str, Term]) -> Any:
-    return function(*[term.value for term in args], **{key: term.value for key, term in options.items()})
 
 
 def _without_defaults(function: Any, args: Sequence[Term]) -> Sequence[Term]:
@@ -523,78 +500,13 @@ def _owner(function: Any) -> Any:
 def _from_items(function: Any, args: Sequence[Term], options: Mapping[str, Term]) -> Term:
     """A function of Python's own that takes tuples apart and puts them together."""
     if function in (tuple, list) and args:
-        return gathered(list(_items(args[0])), function)
+        return gathered(list(items_of(args[0])), function)
     if function is enumerate:
-        return gathered([gathered([fixed(i), item], tuple) for i, item in enumerate(_items(args[0]))], list)
+        return gathered([gathered([fixed(i), item], tuple) for i, item in enumerate(items_of(args[0]))], list)
     if function is zip:
-        rows = zip(*[list(_items(term)) for term in args], strict=False)
+        rows = zip(*[list(items_of(term)) for term in args], strict=False)
         return gathered([gathered(list(row), tuple) for row in rows], list)
-    return fixed(_call(function, args, options))
-
-
-def _items(term: Term) -> list[Term]:
-    """The items of a tuple or list."""
-    if term.items is not None:
-        return list(term.items)
-    parts = [Term(item, numpy_code.subscript(term.code, fixed(i)), term.fixed) for i, item in enumerate(term.value)]
-    return [fixed(part.value) if _is_literal(part) else part for part in parts]
-
-
-def gathered(terms: Sequence[Term], kind: type) -> Term:
-    """A tuple or list of terms."""
-    value = kind([term.value for term in terms])
-    if all(_is_literal(term) for term in terms):
-        return fixed(value)
-    known = all(term.fixed for term in terms)
-    return Term(value, numpy_code.sequence([term.code for term in terms], kind), known, tuple(terms))
-
-
-def _same(value: Any, other: Any) -> bool:
-    """Whether two arrays are the same in shape, type and every element."""
-    a, b = np.asarray(plain(value)), np.asarray(plain(other))
-    return a.shape == b.shape and a.dtype == b.dtype and bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))
-
-
-def close(value: Any, other: Any, *, finite: bool = True) -> bool:
-    """Whether two results are equal to rounding, and finite if that is asked for."""
-    a, b = np.asarray(plain(value)), np.asarray(plain(other))
-    everywhere = np.isfinite(a) & np.isfinite(b) if a.shape == b.shape else np.False_
-    if a.shape != b.shape or (finite and not everywhere.all()):
-        return False
-    rounding = 1000 * np.finfo(b.dtype if b.dtype.kind == "f" else float).eps
-    scale = float(np.abs(b[everywhere]).max(initial=0.0))
-    return bool(np.allclose(a, b, rtol=rounding, atol=rounding * scale, equal_nan=True))
-
-
-def _number(term: Term) -> Any:
-    """The number that a term is whatever the values are: a literal, or 0 for a product with 0; else None."""
-    if term.fixed:
-        return term.value
-    return 0 if _has_factor_0(term.code) else None
-
-
-def _has_factor_0(code: Code) -> bool:
-    if isinstance(code, ast.BinOp) and isinstance(code.op, ast.Mult):
-        return _has_factor_0(code.left) or _has_factor_0(code.right)
-    return isinstance(code, ast.Constant) and code.value == 0
-
-
-def _changes_nothing(symbol: ast.operator, number: Any, on_the_left: bool) -> bool:
-    """Whether a number is neutral in a sum or product: 1 * x, x / 1, x ** 1, x + 0."""
-    if not isinstance(number, (int, float)):
-        return False
-    neutral = (
-        {ast.Mult: 1, ast.Add: 0} if on_the_left else {ast.Mult: 1, ast.Div: 1, ast.Pow: 1, ast.Add: 0, ast.Sub: 0}
-    )
-    return neutral.get(type(symbol)) == number
-
-
-def _choice(function: Term, args: Sequence[Term], value: Any) -> Term | None:
-    """What `np.where` chooses where the condition is known beforehand."""
-    if function.value is np.where and len(args) == 3 and _is_literal(args[0]):
-        chosen = args[1] if args[0].value else args[2]
-        return chosen if _same(chosen.value, value) else None
-    return None
+    return fixed(result_of(function, args, options))
 
 
 @functools.cache

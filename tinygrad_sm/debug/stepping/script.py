@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tinygrad_sm.debug.recording import Recording
-from tinygrad_sm.debug.stepper import Stepper
+from tinygrad_sm.debug.stepping.stepper import Stepper
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import ArgumentError, FileError, TinygradError
 

@@ -1,6 +1,6 @@
 """The user's code on a page: the lines around every place that a tape knows, and the columns of each expression.
 
-Read `page_data.py` next, which asks for them.
+Read `data.py` next, which asks for them.
 """
 
 from __future__ import annotations

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_sm.debug.derivation import derived_lines
-from tinygrad_sm.debug.page_arrays import Arrays, nested, summary
-from tinygrad_sm.debug.page_code import marks, shown_code
+from tinygrad_sm.debug.pages.arrays import Arrays, nested, summary
+from tinygrad_sm.debug.pages.code import marks, shown_code
 from tinygrad_sm.debug.recording import Contribution, Recording, Step, checked
+from tinygrad_sm.debug.scripts.derivation import derived_lines
 from tinygrad_sm.display import node_shapes
 from tinygrad_sm.engine.tape import Edge
 from tinygrad_sm.numpy_calls import flat

@@ -2,7 +2,7 @@
 
 Two levels. "inline" is nothing but NumPy: rules are opened, fused operations are taken apart into their textbook
 steps. "calls" calls this package's operations and rules, to step into them, and is equal to `backward` bit for bit.
-Read `opening.py` for how a rule becomes NumPy, `expansion.py` for the small steps, `written.py` for the file.
+Read `symbols/opening.py` for how a rule becomes NumPy, `expansion.py` for the small steps, `written.py` for the file.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_sm.debug.borrowing import Borrowed
-from tinygrad_sm.debug.expansion import Expansion, StepNames, expanded
-from tinygrad_sm.debug.formulas import (
+from tinygrad_sm.debug.recording import Contribution, Recording, Step
+from tinygrad_sm.debug.scripts.borrowing import Borrowed
+from tinygrad_sm.debug.scripts.expansion import Expansion, StepNames, expanded
+from tinygrad_sm.debug.scripts.written import Line, Source, data_lines
+from tinygrad_sm.debug.symbols.formulas import (
     Naming,
     argument_terms,
     gathered_if_several,
@@ -23,11 +25,10 @@ from tinygrad_sm.debug.formulas import (
     outputs_named,
     rule_terms,
 )
-from tinygrad_sm.debug.numpy_code import assignment, call, named_result, sequence, summed, text, tidy
-from tinygrad_sm.debug.opening import Opener, Term, UnopenableError, close, variable
-from tinygrad_sm.debug.recording import Contribution, Recording, Step
+from tinygrad_sm.debug.symbols.numpy_code import assignment, call, named_result, sequence, summed, text, tidy
+from tinygrad_sm.debug.symbols.opening import Opener, UnopenableError
+from tinygrad_sm.debug.symbols.terms import Term, close, variable
 from tinygrad_sm.debug.text import cut
-from tinygrad_sm.debug.written import Line, Source, data_lines
 from tinygrad_sm.engine.tape import Edge, Node
 from tinygrad_sm.errors import ArgumentError
 from tinygrad_sm.files import PathLike

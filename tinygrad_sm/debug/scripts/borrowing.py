@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_sm.debug.literals import literal
-from tinygrad_sm.debug.numpy_code import Code, call, subscript_number
+from tinygrad_sm.debug.symbols.numpy_code import Code, call, subscript_number
 from tinygrad_sm.engine.primitive import Primitive
 from tinygrad_sm.errors import ArgumentError
 

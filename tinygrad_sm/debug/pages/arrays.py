@@ -1,6 +1,6 @@
 """The arrays of a page: each is told once, a large one in part, with the statistics of the whole.
 
-Read `page_data.py` next, which asks for them.
+Read `data.py` next, which asks for them.
 """
 
 from __future__ import annotations

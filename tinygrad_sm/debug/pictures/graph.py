@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from tinygrad_sm.debug.boxes import Box, Writer
-from tinygrad_sm.debug.folding import MOST, Folding, Group, Source, folded, incoming
+from tinygrad_sm.debug.pictures.boxes import Box, Writer
+from tinygrad_sm.debug.pictures.folding import MOST, Folding, Group, Source, folded, incoming
 from tinygrad_sm.debug.recording import Recording
 from tinygrad_sm.debug.text import number
 from tinygrad_sm.engine.tape import Node

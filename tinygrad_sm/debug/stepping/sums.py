@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_sm.debug.pullback import factors_by_derivative, factors_by_units
 from tinygrad_sm.debug.recording import Contribution, Recording, Step
+from tinygrad_sm.debug.stepping.pullback import factors_by_derivative, factors_by_units
 from tinygrad_sm.debug.text import element, number, wrapped
 from tinygrad_sm.engine.tape import Edge
 from tinygrad_sm.errors import TinygradError

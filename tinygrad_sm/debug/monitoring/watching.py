@@ -14,9 +14,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from tinygrad_sm.debug.health import Row, report
-from tinygrad_sm.debug.moments import Moments, moments_of, pooled
-from tinygrad_sm.debug.watched_curves import draw_watched
+from tinygrad_sm.debug.monitoring.curves import draw_watched
+from tinygrad_sm.debug.monitoring.health import Row, report
+from tinygrad_sm.debug.monitoring.moments import Moments, moments_of, pooled
 from tinygrad_sm.engine.tape import Edge, Node, Sweep
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import ArgumentError, DTypeError

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from tinygrad_sm.debug.boxes import Box
-from tinygrad_sm.debug.graph import Arrow, Graph
-from tinygrad_sm.debug.layout import Point, layered
-from tinygrad_sm.debug.letters import cells, fitted
+from tinygrad_sm.debug.pictures.boxes import Box
+from tinygrad_sm.debug.pictures.graph import Arrow, Graph
+from tinygrad_sm.debug.pictures.layout import Point, layered
+from tinygrad_sm.debug.pictures.letters import cells, fitted
 
 LETTER = 7.4  # the width of a letter, in the widest of the fonts
 LINE = 17.0  # from one line of text to the next

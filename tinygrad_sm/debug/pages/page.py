@@ -1,6 +1,6 @@
 """The player: one HTML file that plays a tape forwards and back, with the code, the graph and the numbers side by side.
 
-It needs no network: styles, script, graph and data stand in the file. `page_data.py` works out what it shows;
+It needs no network: styles, script, graph and data stand in the file. `data.py` works out what it shows;
 `page.html`, `page.css` and `page.js` beside this file are how.
 """
 
@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_sm.debug.drawing import svg_of
-from tinygrad_sm.debug.page_data import page_data
+from tinygrad_sm.debug.pages.data import page_data
+from tinygrad_sm.debug.pictures.drawing import svg_of
 from tinygrad_sm.debug.recording import Recording, refuse_stale
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import ArgumentError, DTypeError, GradientError

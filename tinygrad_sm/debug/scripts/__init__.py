@@ -1,0 +1,4 @@
+"""`debug.source`: a tape as a NumPy script that runs alone.
+
+Read `derivation.py` first.
+"""
