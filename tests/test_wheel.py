@@ -91,3 +91,27 @@ def test_the_installed_package_trains_from_another_folder(installed, tmp_path):
 
 def test_the_command_is_installed(installed, tmp_path):
     assert "train" in run(installed / "tinygrad-sm", "--help", cwd=tmp_path)
+
+
+READERS = """
+import numpy as np
+import tinygrad_sm as tg
+from tinygrad_sm import Tensor, debug
+
+x = Tensor([1.0, 2.0], requires_grad=True)
+loss = (tg.tanh(x) * 3.0).sum()
+debug.step(loss, commands=["n", "why g_x[0]"])
+print(debug.source(loss).run())
+print(debug.player(loss, "page.html").path, debug.draw(loss, "graph.svg"))
+"""
+
+
+def test_the_readers_for_people_come_along(installed, tmp_path):
+    (tmp_path / "lesson.py").write_text(READERS, encoding="utf-8")
+    printed = run(installed / "python", "-W", "error", "lesson.py", cwd=tmp_path)
+    assert "as recorded" in printed
+    assert "</html>" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "</svg>" in (tmp_path / "graph.svg").read_text(encoding="utf-8")
+    (tmp_path / "script.py").write_text(READERS.split("debug.step")[0] + "loss.backward()\n", encoding="utf-8")
+    stepped = run(installed / "python", "-m", "tinygrad_sm", "step", "-c", "n", "script.py", cwd=tmp_path)
+    assert "BACKWARD 2/3" in stepped
