@@ -219,6 +219,7 @@ def test_arrays_of_every_type_are_described(dtype):
 
 def test_a_large_tensor_is_summed_up_by_its_range():
     assert summary(np.arange(100.0)) == "0 … 99"
+    assert summary(np.full((3, 3), -0.5)) == "all -0.5"
     assert summary(np.array([[1.0, 2.5]])) == "[[1, 2.5]]"
     assert summary(np.full(10, np.nan)) == "10 of 10 not finite"
     assert summary(np.zeros((0, 3))) == "[]"

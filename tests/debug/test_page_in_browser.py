@@ -280,7 +280,7 @@ def test_everything_to_press_has_a_name_and_every_table_a_caption_and_headers(br
         nameless = page.eval_on_selector_all(
             "button, input, select, canvas, [role=region], [tabindex]",
             """all => all.filter(each => !(each.getAttribute("aria-label") || each.getAttribute("aria-labelledby")
-                || each.labels?.length)).map(each => each.outerHTML)""",
+                || each.labels?.length || each.matches("a") && each.textContent)).map(each => each.outerHTML)""",
         )
         assert nameless == []
         tables = page.eval_on_selector_all(
@@ -477,3 +477,136 @@ def test_markup_in_the_code_and_in_names_stays_text(browser, tmp_path):
     with opened(browser, tmp_path / "out.html") as page:
         assert page.title() == "<b>bold</b> & co"
         assert page.locator("h1 b, main img").count() == 0
+
+
+def test_space_plays_from_the_slider_too_and_held_down_it_plays_once(browser, shown):
+    with opened(browser, shown[0]) as page:
+        page.clock.install()
+        page.focus("#slider")
+        for _ in range(2):  # the second is the repetition of a key that is held
+            page.keyboard.down(" ")
+        assert page.get_attribute("#play", "aria-label") == "Pause"
+        page.keyboard.up(" ")
+        page.keyboard.press(" ")
+        assert page.get_attribute("#play", "aria-label") == "Play"
+
+
+def test_keys_belong_to_what_has_a_use_for_them(browser, shown, tmp_path):
+    x = tg.Tensor(np.arange(24.0), requires_grad=True, name="x" * 60)
+    player((x * 2.0).sum(), tmp_path / "out.html")
+    with opened(browser, tmp_path / "out.html", reduced_motion="reduce") as page:
+        page.focus("#speed")
+        before = page.input_value("#speed")
+        page.keyboard.press("ArrowRight")
+        assert (step_shown(page), page.input_value("#speed") != before) == (1, True)
+        page.click("#derived", position={"x": 200, "y": 60})  # whoever clicks there goes on stepping
+        page.keyboard.press("ArrowRight")
+        assert step_shown(page) == 2
+        page.locator("#graph").press("Tab")  # whoever comes by Tab wants to see what stands further right
+        assert page.evaluate("document.activeElement.id") == "derived"
+        page.keyboard.press("ArrowRight")
+        page.wait_for_function("document.getElementById('derived').scrollLeft > 0")
+        assert step_shown(page) == 2
+        page.focus("#play")
+        page.keyboard.press("ArrowRight")
+        assert step_shown(page) == 3
+
+
+def test_the_address_changes_no_oftener_than_browsers_allow(browser, shown):
+    with opened(browser, shown[0]) as page:
+        page.clock.install()
+        page.evaluate(
+            """() => {
+                window.written = 0;
+                const real = history.replaceState.bind(history);
+                history.replaceState = (...all) => (window.written++, real(...all));
+            }"""
+        )
+        for _ in range(10):
+            page.keyboard.press("ArrowRight")
+            page.keyboard.press("ArrowLeft")
+        page.keyboard.press("End")
+        page.clock.run_for(1000)
+        assert 1 <= page.evaluate("window.written") <= 3
+        assert page.evaluate("location.hash") == "#step=6"
+
+
+def test_tab_stops_where_there_is_something_to_do_and_not_at_every_line(browser, shown):
+    with opened(browser, shown[0], "#step=6") as page:
+        stops = page.eval_on_selector_all("#derived a", "all => all.filter(each => each.tabIndex === 0).length")
+        assert 6 <= stops < 20 < page.locator("#derived a").count()
+        assert page.eval_on_selector_all("#tensors .scroll", "all => all.every(each => each.tabIndex === -1)")
+        page.set_viewport_size({"width": 360, "height": 700})
+        page.evaluate("document.getElementById('tensors').style.width = '120px'")
+        page.evaluate("dispatchEvent(new Event('resize'))")
+        assert page.eval_on_selector_all("#tensors .scroll", "all => all.some(each => each.tabIndex === 0)")
+
+
+def test_numbers_that_were_asked_for_stay_in_another_light(browser, tmp_path):
+    player(mlp(), tmp_path / "mlp.html")
+    with opened(browser, tmp_path / "mlp.html") as page:
+        page.click("#tensors summary >> nth=1")
+        page.wait_for_selector("#tensors details table")
+        press(page, "theme")
+        opened_now = page.eval_on_selector_all("#tensors details", "all => all.map(each => each.open)")
+        assert opened_now.index(True) == 1
+        assert sum(opened_now) == 1
+
+
+def test_the_mark_is_in_sight_with_what_stands_before_it(browser, tmp_path):
+    x = tg.Tensor([1.0, 2.0], requires_grad=True, name="x")
+    loss = {"far to the right, behind many words that have to be scrolled away if the panel is narrow": (x * 2.0).sum()}
+    player(next(iter(loss.values())), tmp_path / "out.html")
+    with opened(
+        browser, tmp_path / "out.html", viewport={"width": 360, "height": 700}, reduced_motion="reduce"
+    ) as page:
+        left, right, numbers, end, scrolled = page.evaluate(
+            """() => {
+                const box = (name) => document.querySelector(name).getBoundingClientRect();
+                const [mark, number, panel] = ["#code mark", "#code .number", "#code"].map(box);
+                return [mark.left, mark.right, number.right, panel.right, byId("code").scrollLeft];
+            }"""
+        )
+        assert scrolled > 0
+        assert numbers <= left < right <= end + 1
+        assert end - right < 2  # no further than needed
+
+
+def test_a_mark_wider_than_the_panel_shows_its_start(browser, tmp_path):
+    a_name_that_fills_a_narrow_panel_from_its_left_end_to_its_right_end = tg.Tensor([1.0], requires_grad=True)
+    loss = (a_name_that_fills_a_narrow_panel_from_its_left_end_to_its_right_end * 2.0).sum()
+    player(loss, tmp_path / "out.html")
+    with opened(
+        browser, tmp_path / "out.html", viewport={"width": 360, "height": 700}, reduced_motion="reduce"
+    ) as page:
+        left, numbers = page.evaluate(
+            "['#code mark', '#code .number'].map(name => document.querySelector(name).getBoundingClientRect())"
+            ".map((box, i) => i ? box.right : box.left)"
+        )
+        assert left == pytest.approx(numbers, abs=1.5)
+
+
+@pytest.mark.parametrize("width", [360, 1000, 1500])
+def test_a_long_name_leaves_room_for_its_values(browser, tmp_path, width):
+    x = tg.Tensor([1.0, 2.0], requires_grad=True, name="long" * 25)
+    player((x * 3.0).sum(), tmp_path / "out.html")
+    with opened(browser, tmp_path / "out.html", viewport={"width": width, "height": 800}) as page:
+        assert page.evaluate("byId('values').offsetWidth - byId('values').parentElement.clientWidth") <= 0
+        row = page.locator("#values tbody tr").nth(1).bounding_box()
+        assert row["height"] < 60
+
+
+@pytest.mark.parametrize("width", [640, 800, 1000, 1500])
+def test_the_controls_stand_in_one_row(browser, shown, width):
+    with opened(browser, shown[0], viewport={"width": width, "height": 800}) as page:
+        tops = page.eval_on_selector_all(".controls > *", "all => all.map(each => each.getBoundingClientRect())")
+        middles = [box["top"] + box["height"] / 2 for box in tops]
+        assert max(middles) - min(middles) < 5
+
+
+def test_very_large_and_very_small_numbers_are_short(browser, tmp_path):
+    x = tg.Tensor([1e300, -1e-300, -6.6666e-9, 123456789.0, 0.125], requires_grad=True, name="x")
+    player((x * 1.0).sum(), tmp_path / "out.html")
+    with opened(browser, tmp_path / "out.html") as page:
+        cells = page.locator("#tensors figure").first.locator("td[title]")
+        assert cells.all_text_contents() == ["1e+300", "-1e-300", "-6.667e-9", "1.235e+8", "0.125"]

@@ -96,15 +96,16 @@ def statistics(array: Any) -> dict[str, Any]:
 def summary(array: Any) -> str:
     """An array in a few words: its values where they are few, the range of them where they are many.
 
-    >>> summary(np.array([1.0, -0.25])), summary(np.arange(100))
-    ('[1, -0.25]', '0 … 99')
+    >>> summary(np.array([1.0, -0.25])), summary(np.arange(100)), summary(np.ones(9))
+    ('[1, -0.25]', '0 … 99', 'all 1')
     """
     if array.size <= 4 or array.dtype.kind not in "fiub":
         return nested(array.tolist())
     finite = array[np.isfinite(array)]
     if finite.size < array.size:
         return f"{array.size - finite.size} of {array.size} not finite"
-    return f"{short(finite.min())} … {short(finite.max())}"
+    least, most = short(finite.min()), short(finite.max())
+    return f"all {least}" if finite.min() == finite.max() else f"{least} … {most}"
 
 
 def nested(values: Any) -> str:

@@ -5,12 +5,15 @@
 const data = JSON.parse(byId("data").textContent);
 const LARGEST_TABLE = { rows: 16, columns: 10 }; // beyond it numbers give way to a picture
 const SMALLEST_GRAPH = 0.72; // of its size: below, its letters could not be read
+const ADDRESS_PAUSE = 350; // ms: Safari lets a page change its address 100 times in 30 s, and a held key steps oftener
 const FEW = 24; // so many numbers are seen as they are, and need no statistics
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
 let current = 0; // number of the step that is shown, from 0
 let timer = null; // while it plays
+let addressTimer = null; // while the address must not change again
+let panelOfKeys = null; // the panel that was reached by Tab, to be scrolled by keys
 let palette = {}; // the colours of the heat maps, as the style sheet has them for light or dark
 
 // --- small helpers
@@ -32,23 +35,29 @@ function format(value) {
   if (!Number.isFinite(x)) return x > 0 ? "∞" : "-∞";
   if (Number.isInteger(x) && Math.abs(x) < 1e6) return String(x);
   const size = Math.abs(x);
-  return size < 1e-3 || size >= 1e6 ? x.toExponential(2) : String(Number(x.toPrecision(4)));
+  return size < 1e-3 || size >= 1e6 ? x.toExponential(3).replace(/\.?0*e/, "e") : String(Number(x.toPrecision(4)));
 }
 
-function scrollIntoPanel(target, panel) {
+function scrollIntoPanel(target, panel, { width = 0, height = 0, sideways = toMiddle } = {}) {
+  // The width and the height are those of what always stands at the left or the top and covers what is scrolled.
   if (!target || !panel) return;
   const inner = target.getBoundingClientRect();
   const outer = panel.getBoundingClientRect();
-  const left = beyond(inner.left, inner.right, outer.left, outer.right);
-  const top = beyond(inner.top, inner.bottom, outer.top, outer.bottom);
+  const left = sideways(inner.left, inner.right, outer.left + width, outer.right);
+  const top = toMiddle(inner.top, inner.bottom, outer.top + height, outer.bottom);
   const isFar = Math.abs(top) > 2 * panel.clientHeight;
   if (left || top) panel.scrollBy({ left, top, behavior: still.matches || isFar ? "instant" : "smooth" });
 }
 
-function beyond(start, end, outerStart, outerEnd) {
+function toMiddle(start, end, outerStart, outerEnd) {
   if (start >= outerStart && end <= outerEnd) return 0;
   const isWider = end - start > outerEnd - outerStart;
   return isWider ? start - outerStart : (start + end - outerStart - outerEnd) / 2; // its start, or all of it in the middle
+}
+
+function toEnd(start, end, outerStart, outerEnd) {
+  if (start >= outerStart && end <= outerEnd) return 0;
+  return Math.min(start - outerStart, end - outerEnd); // as much as there is room for of what stands before it
 }
 
 // --- where we are: the step in the address, in the controls, and who may change it
@@ -66,7 +75,18 @@ function show(index) {
 
 function go(index) {
   show(index);
-  if (location.protocol !== "about:") history.replaceState(null, "", `#step=${current + 1}`); // a frame has no address
+  showAddress();
+}
+
+function showAddress() {
+  if (addressTimer || location.protocol === "about:") return; // a frame has no address
+  history.replaceState(null, "", `#step=${current + 1}`);
+  addressTimer = setTimeout(catchUp, ADDRESS_PAUSE);
+}
+
+function catchUp() {
+  addressTimer = null;
+  if (stepOfAddress() !== current) showAddress();
 }
 
 function stepOfAddress() {
@@ -129,14 +149,25 @@ function onKey(event) {
     ArrowRight: () => moveTo(current + 1),
     Home: () => moveTo(0),
     End: () => moveTo(data.steps.length - 1),
-    " ": () => (timer ? pause() : play()),
+    " ": () => event.repeat || (timer ? pause() : play()),
   };
   const move = moves[event.key];
-  const isTaken = event.ctrlKey || event.altKey || event.metaKey || event.shiftKey || event.target.matches("select, input");
-  const presses = event.key === " " && event.target.matches("button, a, summary");
-  if (!move || isTaken || presses) return;
+  const isShortcut = event.ctrlKey || event.altKey || event.metaKey || event.shiftKey;
+  if (!move || isShortcut || hasOwnUse(event.target, event.key)) return;
   event.preventDefault();
   move();
+}
+
+function hasOwnUse(target, key) {
+  if (target.matches("select")) return true;
+  if (key === " ") return target.matches("button, a, summary");
+  if (target !== panelOfKeys) return target.matches("input");
+  return key.startsWith("Arrow") ? target.scrollWidth > target.clientWidth : target.scrollHeight > target.clientHeight;
+}
+
+function onFocus(event) {
+  // Whoever clicks into a panel means to step on; only whoever goes there by Tab means to scroll it.
+  panelOfKeys = event.target.matches(".scroll:focus-visible") ? event.target : null;
 }
 
 // --- this step: sentence, formulas, tensors
@@ -151,6 +182,14 @@ function showStep(step) {
   const roles = [...new Set(step.tensors.map((tensor) => tensor.role))];
   byId("tensors").replaceChildren(...roles.map((role) => tensorGroup(role, step.tensors)));
   if (step.leftOut) byId("tensors").append(element("p", { class: "quiet" }, `… and ${step.leftOut} more operands, which are left out here.`));
+  letTabReachWhatScrolls();
+}
+
+function letTabReachWhatScrolls() {
+  for (const region of byId("tensors").querySelectorAll(".scroll")) {
+    const scrolls = region.scrollWidth > region.clientWidth || region.scrollHeight > region.clientHeight;
+    region.tabIndex = scrolls ? 0 : -1;
+  }
 }
 
 function formulaBlock(formula) {
@@ -169,7 +208,7 @@ function tensorGroup(role, tensors) {
 function tensorFigure(tensor) {
   const array = data.arrays[tensor.array];
   const isLarge = array.rows.length > LARGEST_TABLE.rows || array.columns.length > LARGEST_TABLE.columns;
-  const figure = element("figure", {}, isLarge ? picture(tensor, array) : scrolled(numberTable(tensor, array)));
+  const figure = element("figure", {}, isLarge ? picture(tensor, array) : scrolledTable(tensor, array));
   if (isLarge) figure.prepend(captionOf("figcaption", tensor, array));
   figure.append(legend(array));
   if (array.part) figure.append(element("p", { class: "part" }, `shown: ${array.part}`));
@@ -184,8 +223,9 @@ function captionOf(tag, tensor, array) {
   return caption;
 }
 
-function scrolled(table) {
-  return element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": table.caption.textContent }, table);
+function scrolledTable(tensor, array) {
+  const label = `${tensor.name} ${array.shape} ${tensor.note}`.trim();
+  return element("div", { class: "scroll", role: "group", "aria-label": label }, numberTable(tensor, array));
 }
 
 function numberTable(tensor, array) {
@@ -215,8 +255,10 @@ function numberCell(value, limit) {
 
 function numbersOnDemand(tensor, array) {
   const details = element("details", {}, element("summary", {}, "numbers"));
-  const fill = () => details.open && details.childElementCount === 1 && details.append(scrolled(numberTable(tensor, array)));
-  details.addEventListener("toggle", fill);
+  details.addEventListener("toggle", () => {
+    if (details.open && details.childElementCount === 1) details.append(scrolledTable(tensor, array));
+    letTabReachWhatScrolls();
+  });
   return details;
 }
 
@@ -354,7 +396,8 @@ function showCode(step) {
     line.lastChild.textContent = line.lastChild.textContent; // without the mark
   }
   for (const [number, start, end] of step.marks) markPart(byId(`code-${step.file}-${number}`), start, end);
-  scrollIntoPanel(byId("code").querySelector("mark"), byId("code"));
+  const width = byId("code").querySelector(".number")?.offsetWidth ?? 0;
+  scrollIntoPanel(byId("code").querySelector("mark"), byId("code"), { width, sideways: toEnd });
 }
 
 function markPart(line, start, end) {
@@ -459,7 +502,14 @@ function stepsOf(nodes) {
 
 // --- the derived source
 
-const derivedLines = data.derived.map(([text, step], i) => codeLine(`derived-${i}`, i + 1, text, step ?? undefined));
+const derivedLines = data.derived.map(([text, step], i) => derivedLine(text, step, i));
+
+function derivedLine(text, step, i) {
+  const line = codeLine(`derived-${i}`, i + 1, text, step ?? undefined);
+  const isSameStep = i > 0 && step !== null && data.derived[i - 1][1] === step;
+  if (isSameStep) line.querySelector("a").tabIndex = -1; // Tab stops once at each step
+  return line;
+}
 
 function drawDerived() {
   byId("derived").replaceChildren(element("div", { class: "lines" }, ...derivedLines));
@@ -497,7 +547,7 @@ function showValues(step) {
     row.cells[3].replaceChildren(...gradientText(value.gradients[arrived - 1]));
   }
   const own = valueRows.find(({ row }) => row.classList.contains("is-current"));
-  scrollIntoPanel(own?.row.firstChild, byId("values").parentElement);
+  scrollIntoPanel(own?.row.firstChild, byId("values").parentElement, { height: byId("values").tHead.offsetHeight });
 }
 
 function valueName(value) {
@@ -527,7 +577,9 @@ function setScheme(scheme) {
 function showScheme() {
   byId("theme").setAttribute("aria-pressed", isDark());
   readPalette();
+  const wasOpen = [...byId("tensors").querySelectorAll("details")].map((details) => details.open);
   showStep(data.steps[current]);
+  byId("tensors").querySelectorAll("details").forEach((details, i) => (details.open = wasOpen[i] ?? false));
 }
 
 // --- start
@@ -543,10 +595,12 @@ function listen() {
   byId("theme").addEventListener("click", () => setScheme(isDark() ? "light" : "dark"));
   document.addEventListener("keydown", onKey);
   document.addEventListener("click", onLink);
+  document.addEventListener("focusin", onFocus);
   addEventListener("hashchange", () => stepOfAddress() !== null && moveTo(stepOfAddress()));
   dark.addEventListener("change", showScheme);
   for (const { box, nodes } of boxes) box.addEventListener("click", () => onBox(nodes));
   addEventListener("resize", fitGraph);
+  addEventListener("resize", letTabReachWhatScrolls);
   listenForPrinter();
 }
 
