@@ -52,6 +52,15 @@ def press(page, button):
     page.click(f"#{button}", force=True)
 
 
+def wait_until(page, expression):
+    """Wait for an expression to be true. `page.wait_for_function` is forbidden by the policy of the page itself."""
+    for _ in range(100):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"never true: {expression}")
+
+
 def step_shown(page):
     """The number of the step, the same in the counter, on the slider and in the address."""
     counter = int(page.text_content("#counter").split("/")[0])

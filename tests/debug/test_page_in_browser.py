@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from browsing import figures, opened, overflow, press, started, step_shown, table
+from browsing import figures, opened, overflow, press, started, step_shown, table, wait_until
 from pages import data_of, mlp, op_samples, small
 
 import tinygrad_sm as tg
@@ -111,9 +111,9 @@ def test_a_link_opens_at_its_step_and_the_address_follows(browser, shown):
         press(page, "forward")
         assert page.evaluate("location.hash") == "#step=6"
         page.evaluate("location.hash = '#step=2'")
-        page.wait_for_function("document.getElementById('counter').textContent.startsWith('2')")
+        wait_until(page, "document.getElementById('counter').textContent.startsWith('2')")
         page.evaluate("location.hash = '#step=99'")
-        page.wait_for_function("document.getElementById('counter').textContent.startsWith('6')")
+        wait_until(page, "document.getElementById('counter').textContent.startsWith('6')")
         page.evaluate("location.hash = '#elsewhere'")
         assert step_shown(page) == 6
 
@@ -505,7 +505,7 @@ def test_keys_belong_to_what_has_a_use_for_them(browser, shown, tmp_path):
         page.locator("#graph").press("Tab")  # whoever comes by Tab wants to see what stands further right
         assert page.evaluate("document.activeElement.id") == "derived"
         page.keyboard.press("ArrowRight")
-        page.wait_for_function("document.getElementById('derived').scrollLeft > 0")
+        wait_until(page, "document.getElementById('derived').scrollLeft > 0")
         assert step_shown(page) == 2
         page.focus("#play")
         page.keyboard.press("ArrowRight")
