@@ -528,6 +528,27 @@ def test_names_that_are_not_ascii_and_code_with_markup_are_kept_and_escaped():
     assert any('"<&' in text for texts in Seen(drawing.svg).of_kind("op") for text in texts)
 
 
+def test_lines_of_text_break_where_the_page_ends_and_not_within_a_number():
+    幅 = Tensor([-1.0, -2.0], requires_grad=True)
+    loss = (幅 * sum([-1.25, -2.25, -3.25, -4.25, -5.25, -6.25, -7.25, -8.25, -9.25, -10.25, -11.25])).sum()
+    drawing = debug.draw(loss)
+    assert_legible(drawing)
+    lines = drawing.text.splitlines()
+    assert not any(line.endswith("-") for line in lines)
+    first = next(line for line in lines if "sum([" in line)
+    assert cells(first) > 70  # one wide letter does not make the others wide
+
+
+def test_a_wide_letter_at_the_end_of_a_line_stays_within_it():
+    x = Tensor([1.0], requires_grad=True, name="幅" * 70)
+    drawing = debug.draw((x * 2.0).sum())
+    assert_legible(drawing)
+    assert "\0" not in drawing.text
+    assert "is     multiply_1 = 幅" in drawing.text
+    boxes, _ = read_dot(drawing.dot)
+    assert max(cells(line) for label in boxes.values() for line in label.split("\n")) <= 60
+
+
 def test_code_without_its_source_is_drawn_with_lines_alone():
     variables = {"Tensor": Tensor}
     exec("x = Tensor([1.0], requires_grad=True)\nloss = (x * 2.0).sum()", variables)

@@ -117,7 +117,7 @@ def _folding_notes(operations: int, boxes: int, folding: Folding, fold: bool | N
     """What is not shown one by one, and how to see it."""
     if len(folding.groups) == operations and not any(len(sources) > 1 for sources in folding.outside):
         if folding.inside:
-            yield "parameters are drawn within the layers that hold them; fold=False draws each by itself"
+            yield "parameters are drawn within their layers; draw(..., fold=False) draws each"
         return
     if fold is False and len(folding.groups) < operations:
         yield f"{operations:,} operations are too many: a picture has at most {MOST} boxes"
@@ -125,7 +125,7 @@ def _folding_notes(operations: int, boxes: int, folding: Folding, fold: bool | N
     elif fold is False:
         yield f"leaves with the same reader share a box: a picture has at most {MOST}"
     else:
-        yield f"{operations:,} operations in {boxes} boxes; fold=False draws each, up to {MOST} boxes"
+        yield f"{operations:,} operations in {boxes} boxes; draw(..., fold=False) draws up to {MOST}"
 
 
 def _gradient_notes(recording: Recording, gradients: bool) -> Iterator[str]:

@@ -12,6 +12,8 @@ from tinygrad_sm.debug.text import WIDTH, wrapped
 
 INDENT, LABEL = 4, 7
 FEW_NAMES = 12
+WIDEST = 60  # letters in a line of a box for Graphviz
+FILLER = "\0"  # no name and no expression holds it
 STYLES = {
     "leaf": 'style="rounded,filled" fillcolor="#e8f5ea" color="#1a7f37"',
     "constant": 'style="rounded,dashed"',
@@ -52,8 +54,16 @@ def _rows(box: Box) -> Iterator[str]:
 def _row(label: str, said: str) -> list[str]:
     """A label and what it says, in up to three lines; none for nothing."""
     start, indent = " " * INDENT + label.ljust(LABEL), " " * (INDENT + LABEL)
-    width = WIDTH if cells(said) == len(said) else (WIDTH + len(indent)) // 2  # letters that are two columns wide
-    return textwrap.wrap(said, width, initial_indent=start, subsequent_indent=indent, max_lines=3, placeholder=" ...")
+    filled = "".join(c + FILLER * (cells(c) - 1) for c in said)  # a letter of two columns counts twice
+    wrapper = textwrap.TextWrapper(
+        WIDTH - (filled != said),  # a line may end between a letter and its filler
+        initial_indent=start,
+        subsequent_indent=indent,
+        max_lines=3,
+        placeholder=" ...",
+        break_on_hyphens=False,
+    )
+    return [line.replace(FILLER, "") for line in wrapper.wrap(filled)]
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -81,7 +91,7 @@ def dot(graph: Graph) -> str:
 
 def _label(box: Box) -> str:
     """The text of a box; lines that end in a backslash and an l are flush left."""
-    lines = [f"{box.name}  {box.what}", *(f"{label:<6}{said}" for label, said in box.rows)]
+    lines = [fitted(f"{box.name}  {box.what}", WIDEST), *(f"{label:<6}{said}" for label, said in box.rows)]
     if box.place:
         lines.append(fitted(f"{box.place}  {box.code}", 40))
     return "".join(f"{_escaped(line.rstrip())}\\l" for line in lines)
