@@ -2,6 +2,7 @@
 
 import linecache
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +98,14 @@ def test_the_screen_of_the_mock_up(lesson, capsys):
     b = by_hand(lesson)["b"]
     assert lines[-2] == f"     + g_b (4,2) -> (2,)  [{b[0]:.4g} {b[1]:.4g}]  -> b.grad"
     assert lines[-1].startswith("next   [2] matmul: ")
+
+
+def test_what_is_said_at_first_fits_in_80_columns(capsys):
+    x = tg.Tensor(0.1, requires_grad=True)
+    for _ in range(123):
+        x = tg.sin(x)
+    debug.step(x, commands=[])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
 def test_a_forward_step_shows_values_and_no_gradient_yet(lesson, capsys):
@@ -305,6 +314,9 @@ def test_breakpoints_are_listed_and_cleared(lesson, capsys):
         ("tanh", "no 'tanh' on this tape"),
         ("shape (2", "'(2' is not a shape"),
         ("shape two", "'two' is not a shape"),
+        ("shape", "'' is not a shape"),
+        ("shape {[]: 1}", "'{[]: 1}' is not a shape"),
+        ("W", "no 'W' on this tape; did you mean g_W?"),
         ("|g|>many", "'many' is not a number"),
         ("size>3", "'size' is not a measure of g"),
     ],
@@ -361,10 +373,13 @@ def test_where_more_is_to_come_the_sum_so_far_is_shown(capsys):
         ("x = 3", "SyntaxError"),
         ("g + np.ones(3)", "ValueError: operands could not be broadcast"),
         ("W.foo", "AttributeError"),
+        ("(0 for _ in ()).throw(SystemExit('now'))", "SystemExit: now"),
+        ("mute", "its repr raises ZeroDivisionError"),
         ("", "which expression?"),
     ],
 )
 def test_an_expression_that_raises_ends_nothing(expression, answer, lesson, capsys):
+    lesson["mute"] = type("Mute", (), {"__repr__": lambda self: 1 / 0})()
     shown = said(capsys, lesson, ["n", f"p {expression}", "p 1 + 1"])
     assert answer in shown[1]
     assert "Traceback" not in shown[1]
@@ -417,6 +432,16 @@ def test_why_shows_every_contribution_where_they_add_up(capsys):
         assert f" contribution {i} of 3, from [" in shown
     assert " g_x[1] = 2 + 5 + 5 = 12, as recorded" in shown
     assert shown.count("5 * 1 = 5") == 2
+
+
+def test_of_many_contributions_the_first_and_the_last_are_listed(capsys):
+    x = tg.Tensor(2.0, requires_grad=True)
+    (shown,) = said(capsys, sum((x * float(i) for i in range(1, 100)), np.zeros(())), "why g_x")
+    assert shown.count("contribution ") == 8
+    assert shown.index("contribution 4 of 99") < shown.index(" ... 91 more contributions ...")
+    assert shown.index(" ... 91 more contributions ...") < shown.index("contribution 96 of 99")
+    assert "+ ... 91 more terms ... +" in shown
+    assert " ".join(shown.split()).endswith("= 4950, as recorded")
 
 
 @pytest.mark.parametrize(
@@ -536,6 +561,13 @@ def test_list_marks_the_node_and_shows_what_has_arrived(lesson, capsys):
     assert "g_loss 1" in shown[4]
 
 
+def test_list_keeps_the_number_of_the_line_where_the_name_of_the_file_is_long(tmp_path, capsys):
+    names = run(tmp_path / "a_lesson_with_a_long_name.py", LESSON)
+    for line in said(capsys, names, "list")[0].splitlines():
+        assert re.search(r"[.]{3}g_name\.py:\d+$", line)
+        assert len(line) <= 80
+
+
 def test_list_shows_a_part_of_a_long_tape(capsys):
     x = tg.Tensor(0.1, requires_grad=True)
     y = x
@@ -567,6 +599,22 @@ def test_leaving(command, lesson, capsys):
 def test_commands_may_be_a_text(lesson, capsys):
     shown = said(capsys, lesson, "\n n ; p 1\n\nb;")
     assert heads([shown[0], shown[2]]) == ["BACKWARD 2/3 [3]", "BACKWARD 1/3 [4]"]
+
+
+@pytest.mark.parametrize("command", ["n ²", "n -1", "n 0", "clear ²", "j ²", "b 3 4"])
+def test_what_is_no_number_is_said_to_be_none(command, lesson, capsys):
+    (shown,) = said(capsys, lesson, [command])
+    assert re.match(" ('.*' is not a (number|step)|there is no breakpoint)", shown)
+
+
+def test_pdb_without_anybody_to_ask_ends_nothing(lesson, capsys, monkeypatch):
+    def nobody(prompt=""):
+        raise NotImplementedError("no input here")
+
+    monkeypatch.setattr("builtins.input", nobody)
+    shown = said(capsys, lesson, ["pdb", "p 1 + 1"])
+    assert "pdb: NotImplementedError: no input here" in shown[0]
+    assert shown[1] == "2\n"
 
 
 def test_unknown_commands_get_the_nearest(lesson, capsys):
@@ -755,4 +803,21 @@ def test_no_input_at_all(tmp_path):
         check=True,
     )
     assert result.stdout.endswith("(tape) \nwent on\n")
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("close", ["sys.stdin.close()", "sys.stdin = None"])
+def test_a_closed_input_ends_the_session(close, tmp_path):
+    source = f"{LESSON}import sys\n{close}\ntg.debug.step(loss)\nprint('went on')\n"
+    (tmp_path / "lesson.py").write_text(source, encoding="utf-8")
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "lesson.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.endswith("\nwent on\n")
     assert result.stderr == ""

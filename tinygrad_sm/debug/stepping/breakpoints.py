@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import operator
 import re
 from collections.abc import Callable
@@ -69,12 +68,11 @@ def _any_element(test: Callable[[Any], Any]) -> Callable[[Step], bool]:
 
 
 def _shape(text: str) -> tuple[int, ...]:
-    """The shape that a text spells: `(4,2)`, `4,2`, `(4)` or `()`."""
-    try:
-        shape = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        raise ArgumentError(f"{text!r} is not a shape", remedy="write break shape (4,2)") from None
-    return shape if isinstance(shape, tuple) else (shape,)
+    """The shape that a text spells: `(4,2)`, `4,2`, `4 2`, `(4)` or `()`."""
+    sizes = text[1:-1] if text[:1] + text[-1:] in ("()", "[]") else text
+    if not text or re.search(r"[^\d\s,]", sizes):
+        raise ArgumentError(f"{text!r} is not a shape", remedy="write break shape (4,2)")
+    return tuple(int(size) for size in sizes.replace(",", " ").split())
 
 
 def _measure(name: str, sign: str, text: str) -> Callable[[Step], bool]:
@@ -102,4 +100,5 @@ def _named(text: str, recording: Recording) -> Callable[[Step], bool]:
     edge = gradient_named(text, recording)
     if edge is not None:
         return lambda step: any(each.edge == edge for each in step.contributions)
-    raise ArgumentError(f"no {text!r} on this tape{nearest(text, ops)}", remedy=f"break takes {KINDS}")
+    known = [*ops, *map(recording.names.gradient, recording.edges_named().values())]
+    raise ArgumentError(f"no {text!r} on this tape{nearest(text, known)}", remedy=f"break takes {KINDS}")

@@ -30,7 +30,7 @@ def evaluate(text: str, step: Step, variables: Mapping[str, Any]) -> Any:
         if error.name in _gradient_names(step.recording) or error.name == "g":
             raise ArgumentError(f"{NOT_YET} ({error.name} is not computed yet)") from error
         raise ArgumentError(f"NameError: {error}") from error
-    except Exception as error:  # whatever an expression raises, the session goes on
+    except (Exception, SystemExit) as error:  # whatever an expression raises, the session goes on
         raise ArgumentError(f"{type(error).__name__}: {error}") from error
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import linecache
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -46,11 +47,14 @@ def _header(step: Step) -> str:
     head = f"{position(step)}  [{step.number}] {step.op.name}"
     if step.node.module:
         head += f"  in {step.node.module}"
-    head, place = cut(head, WIDTH - 20), str(step.location or "")
+    head = cut(head, WIDTH - 20)
     room = WIDTH - len(head) - 2
-    if len(place) > room:
-        place = f"...{place[-room + 3 :]}"
-    return f"{head}  {place:>{room}}"
+    return f"{head}  {_end_of(str(step.location or ''), room):>{room}}"
+
+
+def _end_of(place: str, room: int) -> str:
+    """A file and a line, without the beginning of the path where there is no room for it."""
+    return place if len(place) <= room else f"...{place[3 - room :]}"
 
 
 def _source(location: Location | None) -> list[str]:
@@ -177,8 +181,9 @@ def _listed(recording: Recording, node: Node, arrived: Mapping[Edge, Any], marke
     what = f"{'-> ' if marked else '   '}[{names.number[node]}] {name} {shapes}"
     gradient = f"{names.gradient((node, 0))} "
     gradient += values(arrived[node, 0], 24) if (node, 0) in arrived else NOT_YET
-    place = f"{node.location.filename.rpartition('/')[2]}:{node.location.line}" if node.location else ""
-    return cut(f"{cut(what, 38):<38} {cut(gradient, 26):<26} {place}".rstrip())
+    row = f"{cut(what, 38):<38} {cut(gradient, 26):<26} "
+    place = f"{os.path.basename(node.location.filename)}:{node.location.line}" if node.location else ""
+    return f"{row}{_end_of(place, WIDTH - len(row))}".rstrip()
 
 
 def sources(step: Step) -> str:

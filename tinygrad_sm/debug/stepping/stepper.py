@@ -13,6 +13,7 @@ import functools
 import pdb  # noqa: T100  # the command that steps into a rule
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -100,8 +101,9 @@ class Stepper(cmd.Cmd):
     def run(self) -> None:
         """Show the first step and obey: the commands that were given, or else whoever types."""
         forward, back = len(self.recording.forward), len(self.recording.backward)
-        self.say(f"{forward} steps forward, {back} steps back. n: next, b: back in time (into the forward pass),")
-        self.say("Return: the last movement again, help: the rest. Looking changes nothing.")
+        first = f"{forward} steps forward, {back} steps back. n: next, b: back in time (into the forward pass),"
+        rest = "Return: the last movement again, help: the rest. Looking changes nothing."
+        self.say(textwrap.fill(f"{first} {rest}", WIDTH))
         self.show()
         if self.commands is None:
             self._ask()
@@ -115,9 +117,9 @@ class Stepper(cmd.Cmd):
         """Obey whoever types, until the end of input; where nobody can be asked, that is now."""
         try:
             self.cmdloop()
-        except BrokenPipeError:
-            raise
-        except (NotImplementedError, OSError):  # a notebook that is run as a whole, a test whose input is captured
+        except (RuntimeError, OSError, ValueError) as error:
+            if not _is_lack_of_input(error):
+                raise
             self.do_EOF("")
 
     def onecmd(self, line: str) -> bool:
@@ -267,7 +269,7 @@ class Stepper(cmd.Cmd):
 
     def do_clear(self, arg: str) -> None:
         """`clear [NUMBER]`: remove one breakpoint, or all."""
-        if arg and not (arg.isdigit() and 1 <= int(arg) <= len(self.breakpoints)):
+        if arg and not (arg.isdecimal() and 1 <= int(arg) <= len(self.breakpoints)):
             raise ArgumentError(f"there is no breakpoint {arg}", remedy="break lists them")
         if arg:
             del self.breakpoints[int(arg) - 1]
@@ -279,12 +281,7 @@ class Stepper(cmd.Cmd):
 
     def do_p(self, arg: str) -> None:
         """`p EXPR`: print an expression of your names, g, out, the operands, g_W and np."""
-        value = evaluate(arg, self.step, self.variables)
-        if isinstance(value, np.ndarray) and value.ndim:
-            with np.errstate(all="ignore"), np.printoptions(precision=4, linewidth=WIDTH - 1, threshold=200):
-                self.say(f"{shape(value)} {value.dtype}\n{value}")
-        else:
-            self.say(repr(value))
+        self.say(_printed(evaluate(arg, self.step, self.variables)))
 
     def do_why(self, arg: str) -> None:
         """`why g_W[0,1]`: the sum that made one element of a gradient, with its numbers."""
@@ -308,6 +305,8 @@ class Stepper(cmd.Cmd):
 
     def do_cmp(self, arg: str) -> None:
         """`cmp [g_W =] EXPR`: your own derivation against the real contribution."""
+        if not arg:
+            raise ArgumentError("which derivation?", remedy="write cmp g_W = EXPR")
         match = re.fullmatch(r"(\w+)\s*=\s*([^=].*)", arg)
         mine = evaluate(match[2] if match else arg, self.step, self.variables)
         sent = self._contribution(match[1]) if match else self._contribution_like(mine)
@@ -400,12 +399,35 @@ class Stepper(cmd.Cmd):
         return ", ".join(f"{self.recording.names.gradient(each.edge)} {shape(each.value)}" for each in sent)
 
 
+def _printed(value: Any) -> str:
+    """A value as `p` prints it; ArgumentError where it cannot be."""
+    try:
+        if isinstance(value, np.ndarray) and value.ndim:
+            with np.errstate(all="ignore"), np.printoptions(precision=4, linewidth=WIDTH - 1, threshold=200):
+                return f"{shape(value)} {value.dtype}\n{value}"
+        return repr(value)
+    except Exception as error:  # of a class of the user's
+        raise ArgumentError(f"its repr raises {type(error).__name__}: {error}") from error
+
+
+def _is_lack_of_input(error: Exception) -> bool:
+    """Whether nobody can be asked: a notebook run as a whole, a test with captured input, a closed input."""
+    if sys.stdin is None or sys.stdin.closed:
+        return True
+    return isinstance(error, (NotImplementedError, OSError)) and not isinstance(error, BrokenPipeError)
+
+
 def _under_pdb(run: Callable[[], Any]) -> None:
-    """Run with tracing switched on, also where a debugger is at work already, which gets it back afterwards."""
+    """Run with tracing switched on, also where a debugger is at work already, which gets it back afterwards.
+
+    Raises ArgumentError for what was raised under pdb, so that the session goes on.
+    """
     tracing = sys.gettrace()
     try:
         with contextlib.suppress(bdb.BdbQuit):
             sys.call_tracing(run, ())
+    except Exception as error:
+        raise ArgumentError(f"pdb: {type(error).__name__}: {error}") from error
     finally:
         sys.settrace(tracing)
 
@@ -421,6 +443,6 @@ def _lines(commands: str | Sequence[str]) -> Sequence[str]:
 
 def _count(text: str) -> int:
     """The number that stands behind a command, 1 without one."""
-    if text and not (text.isdigit() and int(text) > 0):
+    if text and not (text.isdecimal() and int(text) > 0):
         raise ArgumentError(f"{text!r} is not a number of steps", remedy="write n, or n 3")
     return int(text or 1)

@@ -6,6 +6,7 @@ elements of g. The factors come from `pullback.py`. Read `paths.py` next, the sa
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -111,7 +112,10 @@ def _ends(values: Any) -> list[Any]:
 
 
 def why(recording: Recording, edge: Edge, index: Index) -> str:
-    """The sums behind one element of a gradient, one for each contribution to it, and what was recorded."""
+    """The sums behind one element of a gradient, one for each contribution to it, and what was recorded.
+
+    Of many contributions those in the middle are counted in and not listed.
+    """
     name = recording.names.gradient(edge) + element(index)
     arrived = recording.contributions_to(edge)
     if not arrived:
@@ -119,11 +123,13 @@ def why(recording: Recording, edge: Edge, index: Index) -> str:
             return f" {name} = {number(recording.cotangents[edge][index])}: backward starts there"
         return f" {name} = 0: nothing arrives there"
     found = [sum_of(step, contribution, index) for step, contribution in arrived]
-    lines = [line for (step, sent), each in zip(arrived, found, strict=True) for line in _told(step, sent, each)]
+    told = [_told(step, sent, each) for (step, sent), each in zip(_ends(arrived), _ends(found), strict=True)]
+    if len(found) > len(told):
+        told.insert(SHOWN // 2, [f" ... {len(found) - len(told):,} more contributions ..."])
     recorded = float(recording.cotangents[edge][index])
     parts = [_term(1.0, each.recorded, True) for each in found]
     total = number(recorded) if len(parts) == 1 else _added(_ends(parts), len(parts), recorded)
-    return "\n".join([*lines, *wrapped(f"{name} = {total}, {_verdict(found)}", " ")])
+    return "\n".join([*itertools.chain(*told), *wrapped(f"{name} = {total}, {_verdict(found)}", " ")])
 
 
 def _told(step: Step, sent: Contribution, found: ElementSum) -> list[str]:
