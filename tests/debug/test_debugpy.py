@@ -1,23 +1,16 @@
 """Backprop in VS Code: its debugger, debugpy, spoken to as VS Code does, with the launch.json of the demos."""
 
-import itertools
-import json
 import os
-import queue
 import shutil
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
+from vscode import ROOT, end, start
 
 pytestmark = pytest.mark.extra
 pytest.importorskip("debugpy", reason="debugpy is not installed")
-
-ROOT = Path(__file__).parent.parent.parent
-LAUNCH = ROOT / "demos" / ".vscode" / "launch.json"
-PATIENCE = 60  # seconds
 
 SCRIPT = """\
 import tinygrad_sm as tg
@@ -28,58 +21,6 @@ loss.backward()
 print("gradient", w.grad)
 """
 LINE = SCRIPT.splitlines().index("loss.backward()") + 1
-
-
-class Editor:
-    """The part of VS Code that speaks with a debugger: requests that are answered, and events."""
-
-    def __init__(self, folder, environment):
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "debugpy.adapter"],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        self.numbers = itertools.count(1)
-        self.messages = queue.Queue()
-        self.listener = threading.Thread(target=self._listen, daemon=True)
-        self.listener.start()
-
-    def _listen(self):
-        while header := self.process.stdout.readline():
-            length = int(header.partition(b":")[2])
-            self.process.stdout.readline()
-            self.messages.put(json.loads(self.process.stdout.read(length)))
-
-    def ask(self, command, wait=True, **arguments):
-        number = next(self.numbers)
-        body = json.dumps({"seq": number, "type": "request", "command": command, "arguments": arguments}).encode()
-        self.process.stdin.write(b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
-        self.process.stdin.flush()
-        return self.until(lambda message: message.get("request_seq") == number) if wait else None
-
-    def until(self, wanted):
-        """The next message that is wanted; its body."""
-        while True:
-            message = self.messages.get(timeout=PATIENCE)
-            if wanted(message):
-                assert message.get("success", True), message
-                return message.get("body", {})
-
-    def event(self, name):
-        return self.until(lambda message: message.get("event") == name)
-
-    def step(self, command):
-        """Step, and where that led: function, file and line."""
-        self.ask(command, threadId=self.thread)
-        return self.stopped()
-
-    def stopped(self):
-        self.thread = self.event("stopped")["threadId"]
-        frame = self.ask("stackTrace", threadId=self.thread)["stackFrames"][0]
-        return frame["name"].rpartition(".")[2], frame["source"]["path"], frame["line"]
 
 
 @pytest.fixture
@@ -96,31 +37,8 @@ def installed(tmp_path):
     return library
 
 
-def start(lesson, library, **changes):
-    """An editor that has run the script up to `loss.backward()` with the configuration of launch.json."""
-    (configuration,) = json.loads(LAUNCH.read_text(encoding="utf-8"))["configurations"]
-    assert configuration["justMyCode"] is True
-    configuration |= {"program": str(lesson), "console": "internalConsole", "python": [sys.executable], **changes}
-    editor = Editor(lesson.parent, os.environ | {"PYTHONPATH": str(library)})
-    editor.ask("initialize", adapterID="debugpy", pathFormat="path", linesStartAt1=True, columnsStartAt1=True)
-    editor.ask("launch", wait=False, **configuration)
-    editor.event("initialized")
-    editor.ask("setBreakpoints", source={"path": str(lesson)}, breakpoints=[{"line": LINE}])
-    editor.ask("configurationDone", wait=False)
-    assert editor.stopped() == ("<module>", str(lesson), LINE)
-    return editor
-
-
-def end(editor):
-    editor.ask("disconnect", wait=False, terminateDebuggee=True)
-    editor.process.stdin.close()
-    editor.process.wait(PATIENCE)
-    editor.listener.join(PATIENCE)
-    editor.process.stdout.close()
-
-
 def test_step_into_lands_on_the_formula(lesson, installed):
-    editor = start(lesson, installed)
+    editor = start(lesson, installed, (lesson, LINE))
     try:
         function, file, _ = editor.step("stepIn")
         assert (function, file) == ("backward", str(installed / "tinygrad_sm" / "engine" / "tensor.py"))
@@ -139,8 +57,41 @@ def test_step_into_lands_on_the_formula(lesson, installed):
 
 def test_without_the_rules_an_installed_package_is_stepped_over(lesson, installed):
     """Otherwise the test above would show nothing."""
-    editor = start(lesson, installed, rules=[])
+    editor = start(lesson, installed, (lesson, LINE), rules=[])
     try:
         assert editor.step("stepIn") == ("<module>", str(lesson), LINE + 1)
+    finally:
+        end(editor)
+
+
+DERIVED = """\
+import tinygrad_sm as tg
+from tinygrad_sm import debug
+
+for scale in (1.0, 2.0):
+    w = tg.Tensor([0.5, scale], requires_grad=True)
+    loss = (w * w).sum().exp()
+    derived = debug.source(loss, "calls")
+    derived.run()
+print(derived.path)
+"""
+
+
+def test_breakpoints_in_a_derived_script_are_met_again_in_every_step_and_lead_into_the_rules(tmp_path, installed):
+    script = tmp_path / "lesson.py"
+    script.write_text(DERIVED, encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": str(installed)}
+    printed = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    path = tmp_path / printed.strip()
+    rows = path.read_text(encoding="utf-8").splitlines()
+    line = 1 + next(i for i, row in enumerate(rows) if "= exp_vjp_x(" in row)
+    editor = start(script, installed, (path, line))
+    try:
+        function, file, at = editor.step("stepIn")
+        assert (function, Path(file).name) == ("exp_vjp_x", "elementwise.py")
+        assert Path(file).read_text(encoding="utf-8").splitlines()[at - 1].strip() == "return g * out"
+        assert editor.step("continue") == ("<module>", str(path), line)  # the next step of the loop, the same file
     finally:
         end(editor)
