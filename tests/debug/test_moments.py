@@ -24,3 +24,8 @@ def test_pooled_moments_are_those_of_all_values_together(parts):
 def test_half_precision_neither_overflows_nor_loses_the_mean():
     found = moments_of(np.full(10_000, 300, np.float16))
     assert (found.mean, found.std) == (300, 0)
+
+
+def test_what_is_pooled_may_be_so_large_that_its_square_is_out_of_range():
+    found = pooled([moments_of(np.full(2, 1e200)), moments_of(np.full(2, 3e200))])
+    assert (found.mean, found.std) == pytest.approx((2e200, 1e200))

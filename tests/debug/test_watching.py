@@ -239,6 +239,29 @@ def test_accumulated_gradients_count_the_update_once():
     assert ["update" in row for row in watched.history["0.weight"]] == [False, True] * 3
 
 
+def test_weights_that_do_not_change_are_not_compared_at_every_layer(monkeypatch):
+    model = nn.MLP([2, 3, 3, 3, 3, 3, 2], generator=np.random.default_rng(0))
+    compared, equal = [], np.array_equal
+    with debug.watch(model):
+        for _ in range(4):
+            monkeypatch.setattr(np, "array_equal", lambda *args, **kwargs: compared.append(1) or equal(*args, **kwargs))
+            model(np.ones((2, 2), np.float32)).sum().backward()
+            monkeypatch.undo()
+    assert 0 < len(compared) <= 2 * 4 * len(list(model.parameters()))
+
+
+def test_a_layer_that_is_called_many_times_in_a_step_is_one_row():
+    layer = nn.Linear(2, 2, generator=np.random.default_rng(0))
+    model = nn.Sequential(layer)
+    with debug.watch(model) as watched:
+        x = np.ones((3, 2), np.float32)
+        for _ in range(500):
+            x = model(x)
+        x.sum().backward()
+    assert len(watched.history["0.Linear"]) == 1
+    assert watched.history["0.weight"][0]["step"] == 1
+
+
 def test_an_exception_ends_the_block_and_restores_the_engine():
     model = mlp()
     with pytest.raises(KeyError), debug.watch(model) as watched:

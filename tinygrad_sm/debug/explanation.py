@@ -18,6 +18,7 @@ from typing import Any
 from tinygrad_sm.debug.literals import literal
 from tinygrad_sm.debug.naming import Names, variables_of_caller
 from tinygrad_sm.debug.symbols.formulas import forward_formula, rule_formula
+from tinygrad_sm.debug.text import WIDTH
 from tinygrad_sm.display import argument, describe
 from tinygrad_sm.engine.primitive import PRIMITIVES, Primitive
 from tinygrad_sm.engine.tape import Edge, Node, reachable
@@ -25,7 +26,6 @@ from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import ArgumentError, DTypeError
 from tinygrad_sm.location import Location
 
-WIDTH = 80
 LABEL = 12  # columns for what stands before each fact
 CODE = {"formula", "derivative", "textbook"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,5 +41,7 @@ def pooled(parts: Sequence[Moments]) -> Moments:
         return parts[0]
     count = sum(part.count for part in parts)
     mean = sum(part.count * part.mean for part in parts) / count
-    square = sum(part.count * (part.std**2 + (part.mean - mean) ** 2) for part in parts) / count
-    return Moments(count, mean, float(square**0.5), sum(part.count * part.zeros for part in parts) / count)
+    spread = [math.hypot(part.std, part.mean - mean) for part in parts]  # whose squares may be out of range
+    shares = [math.sqrt(part.count / count) for part in parts]
+    std = math.hypot(*(share * each for share, each in zip(shares, spread, strict=True)))
+    return Moments(count, mean, std, sum(part.count * part.zeros for part in parts) / count)

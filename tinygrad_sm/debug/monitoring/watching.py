@@ -73,7 +73,7 @@ class _Notes:
     """What a watch remembers between the calls of the engine, all of it short-lived."""
 
     calls: weakref.WeakKeyDictionary[Node, dict[int, list[_Call]]] = field(default_factory=weakref.WeakKeyDictionary)
-    reached: weakref.WeakKeyDictionary[Sweep, list[_Call]] = field(default_factory=weakref.WeakKeyDictionary)
+    reached: weakref.WeakKeyDictionary[Sweep, dict[_Call, None]] = field(default_factory=weakref.WeakKeyDictionary)
     updates: dict[str, _Update] = field(default_factory=dict)
     silent_for: dict[str, Any] = field(default_factory=dict)  # by layer: for how many batches each unit has given zero
 
@@ -146,11 +146,12 @@ class Watch:
         return f"<Watch of {type(self.model).__name__}: {self.steps} steps, {state}>"
 
     def _called(self, module: Module, out: Any) -> None:
-        """Note the output of a layer."""
+        """Note the output of a layer; updates are looked for once a forward pass, since they compare every weight."""
+        if module is self.model:
+            self._measure_updates()
         layer = self._layers.get(module)
         if layer is None:
             return
-        self._measure_updates()
         measured = self.steps % self.every == 0
         for tensor in flat([out]):
             if isinstance(tensor, Tensor) and tensor._edge and not tensor.is_leaf and tensor.size:
@@ -163,18 +164,19 @@ class Watch:
         if sweep.wrap is not None:
             return
         for index, calls in self._notes.calls.get(sweep.node, {}).items():
-            reached = self._notes.reached.setdefault(sweep, [])
+            reached = self._notes.reached.setdefault(sweep, {})
             for call in calls:
                 if call not in reached:
-                    reached.append(call)
+                    reached[call] = None
                     g = sweep.g[index] if isinstance(sweep.g, tuple) else sweep.g
                     call.gradient = moments_of(plain(g)) if call.output else None
 
     def _finished(self, sweep: Sweep) -> None:
         """Write the rows of a step whose sweep is complete."""
-        reached = self._notes.reached.pop(sweep, [])
+        reached = self._notes.reached.pop(sweep, {})  # in the order in which the sweep came by
         if not reached:
             return
+        self._measure_updates()
         self.steps += 1
         by_layer: dict[str, list[_Call]] = {}
         for call in reached:
