@@ -96,6 +96,12 @@ def test_a_value_used_twice_shows_each_contribution_and_what_has_come_together(t
     assert "the sum of 3 of 3 contributions" in notes
 
 
+def test_what_arrives_is_tied_to_the_letter_that_the_rules_have_for_it(tmp_path):
+    for step in data_of(player(small()[1], tmp_path / "out.html"))["steps"]:
+        notes = [(each["role"], each["note"]) for each in step["tensors"] if each["role"] == "arrives"]
+        assert notes == ([("arrives", "g in the formulas")] if step["phase"] == "backward" else [])
+
+
 def test_what_broadcasting_stretched_is_shown_before_and_after_the_sum(tmp_path):
     _, loss = small()
     step = data_of(player(loss, tmp_path / "out.html"))

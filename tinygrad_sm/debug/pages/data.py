@@ -135,7 +135,8 @@ def _tensors(step: Step) -> list[list[Dict]]:
         return [_group("in", _inputs(step)), _group("out", _outputs(step))]
     sent = [tensor for each in step.contributions for tensor in _contribution(step.recording, each)]
     kept = {**_outputs(step), **_inputs(step)}
-    return [_group("arrives", _arriving(step)), sent, _group("kept from the forward pass", kept)]
+    note = "" if isinstance(step.cotangent, tuple) else "g in the formulas"
+    return [_group("arrives", _arriving(step), note), sent, _group("kept from the forward pass", kept)]
 
 
 def _group(role: str, named: dict[str, Any], note: str = "") -> list[Dict]:
