@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import tinygrad_sm as tg
 from tinygrad_sm import Tensor, debug
-from tinygrad_sm.errors import DTypeError, GradientError
+from tinygrad_sm.errors import ArgumentError, DTypeError, GradientError
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(64, 3))
@@ -103,6 +103,24 @@ def test_tolerances_may_be_chosen():
     assert not debug.compare(1.001, np.array(1.0))
     assert debug.compare(1.001, np.array(1.0), rtol=1e-2)
     assert debug.compare(1.001, np.array(1.0), atol=1e-2)
+
+
+@pytest.mark.parametrize("tolerance", [-1, float("nan"), float("inf"), "1e-3", np.ones(2)])
+def test_what_is_no_tolerance_is_refused(tolerance):
+    for name in ("rtol", "atol"):
+        with pytest.raises(ArgumentError, match=f"compare: {name}="):
+            debug.compare(1.0, 2.0, **{name: tolerance})
+
+
+def test_the_report_fits_in_80_columns():
+    right = np.arange(6.0).reshape(2, 3)
+    for mine in (right, right + 1e-9, right + 1, 1 / (right + 1), right.ravel(), 7.0):
+        for line in str(debug.compare(mine, right, name="a_name_that_is_long" * 3)).splitlines():
+            assert len(line) <= 80
+
+
+def test_a_single_number_has_no_place():
+    assert str(debug.compare(1.0, 1.0 + 1e-9)).endswith(" ulp")
 
 
 def test_huge_values_do_not_make_everything_close():

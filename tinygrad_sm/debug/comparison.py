@@ -15,9 +15,10 @@ import numpy as np
 
 from tinygrad_sm.checking.causes import likely_cause
 from tinygrad_sm.debug.naming import variables_of_caller
+from tinygrad_sm.debug.text import WIDTH
 from tinygrad_sm.display import describe
 from tinygrad_sm.engine.tensor import Tensor
-from tinygrad_sm.errors import DTypeError, GradientError
+from tinygrad_sm.errors import ArgumentError, DTypeError, GradientError
 from tinygrad_sm.operand import plain
 
 
@@ -55,15 +56,16 @@ class Comparison:
     def __str__(self) -> str:
         head = f"{self.name} {self.shape_right}: {self.verdict}"
         if self.equal:
-            return f"{head}, to the last bit"
-        if self.shape_mine != self.shape_right:
+            lines = [f"{head}, to the last bit"]
+        elif self.shape_mine != self.shape_right:
             lines = [f"{head}, yours is {self.shape_mine}"]
         elif self.close:
-            lines = [f"{head}, {self._errors()} at {list(self.worst or ())}"]
+            lines = [f"{head}, {self._errors()}{f' at {list(self.worst)}' if self.worst else ''}"]
         else:
             lines = [f"{head}{self._share()}", self._worst()]
             lines.append(f"  error {self._errors()}")
-        advice = textwrap.wrap(self.cause, 78, initial_indent="  -> ", subsequent_indent="     ")
+        lines = [row for line in lines for row in textwrap.wrap(line, WIDTH, subsequent_indent="  ")]
+        advice = textwrap.wrap(self.cause, WIDTH, initial_indent="  -> ", subsequent_indent="     ")
         return "\n".join([*lines, *advice])
 
     def __repr__(self) -> str:
@@ -105,9 +107,11 @@ def compare(
     <Comparison W (2, 2) WRONG: it is transposed>
     """
     name = name or getattr(tensor, "name", None) or variables_of_caller().get(id(tensor)) or "gradient"
+    _check_tolerances(rtol=rtol, atol=atol)
     ours, right = _numbers(mine, f"your {name}"), _numbers(_right(tensor, name), name)
+    parts = [_numbers(part, f"contribution {i}") for i, part in enumerate(contributions, start=1)]
     if ours.shape != right.shape:
-        return Comparison(name, ours.shape, right.shape, cause=_cause(ours, right, contributions))
+        return Comparison(name, ours.shape, right.shape, cause=_cause(ours, right, parts))
     if np.array_equal(ours, right, equal_nan=True):
         return Comparison(name, ours.shape, right.shape, True, True, 0.0, 0.0, 0.0)
     kind = _less_precise(ours, right)
@@ -125,7 +129,7 @@ def compare(
         worst=worst,
         values=(float(ours[worst]), float(right[worst])),
         wrong=int(off.sum()),
-        cause=_cause(ours, right, contributions) if off.any() else "",
+        cause=_cause(ours, right, parts) if off.any() else "",
     )
 
 
@@ -151,8 +155,17 @@ def _numbers(value: Any, name: str) -> Any:
     except ValueError as error:
         raise DTypeError(f"compare: {name}: {error}", remedy="give it numbers in rows of equal length") from error
     if array.dtype.kind not in "biuf":
-        raise DTypeError(f"compare: {name} is {describe(value)}", remedy="pass an array, a number or a tensor")
+        raise DTypeError(
+            f"compare: {name} is {describe(value)}", remedy="pass real numbers, an array or a tensor of them"
+        )
     return array
+
+
+def _check_tolerances(**given: float | None) -> None:
+    """Raise ArgumentError for what is no tolerance: nothing, or everything, would be close."""
+    for name, value in given.items():
+        if value is not None and not (isinstance(value, (int, float, np.number)) and 0 <= value < math.inf):
+            raise ArgumentError(f"compare: {name}={value!r}", remedy="pass a number that is not negative")
 
 
 def _less_precise(*arrays: Any) -> Any:
@@ -184,6 +197,6 @@ def _tolerance(right: Any, kind: Any, rtol: float | None, atol: float | None) ->
 def _cause(ours: Any, right: Any, contributions: Sequence[Any]) -> str:
     """What is probably wrong, in words."""
     for i, part in enumerate(contributions, start=1):
-        if len(contributions) > 1 and ours.shape == np.shape(part) and np.allclose(ours, part, atol=0):
+        if len(contributions) > 1 and ours.shape == part.shape and np.allclose(ours, part, atol=0):
             return f"it is contribution {i} of {len(contributions)} alone: the others have to be added"
     return likely_cause(ours, right)
