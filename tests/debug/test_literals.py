@@ -32,7 +32,14 @@ def test_code_of_a_value_gives_the_value(value):
     assert same(eval(literal(value), {"np": np}), value)
 
 
-@pytest.mark.parametrize("dtype", [np.dtype(kind) for kind in (np.float32, bool, int, np.uint8)], ids=repr)
+@pytest.mark.parametrize("value", [np.longdouble(1) / 3, np.longdouble("-inf"), np.longdouble("nan")], ids=repr)
+def test_code_of_a_long_double_has_all_its_digits(value):
+    got = eval(literal(value), {"np": np})
+    assert type(got) is np.longdouble
+    np.testing.assert_equal(got, value)  # its padding is not compared
+
+
+@pytest.mark.parametrize("dtype", [np.dtype(kind) for kind in (np.float32, bool, int, np.uint8, ">f8")], ids=repr)
 def test_code_of_a_dtype_means_that_dtype(dtype):
     assert np.dtype(eval(literal(dtype), {"np": np})) == dtype
 
@@ -40,7 +47,7 @@ def test_code_of_a_dtype_means_that_dtype(dtype):
 ARRAYS = st.one_of(
     *(
         hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4))
-        for dtype in (np.float64, np.float32, np.float16, np.int64, np.int32, np.uint8, np.bool_)
+        for dtype in (np.float64, np.float32, np.float16, np.longdouble, ">f8", np.int64, np.int32, np.uint8, np.bool_)
     )
 )
 
@@ -52,6 +59,13 @@ def test_code_of_an_array_gives_every_bit_of_it(array):
     assert got.shape == array.shape
     np.testing.assert_array_equal(got, array)  # the sign and payload of NaN are not written
     assert (np.signbit(got) == np.signbit(array))[~np.isnan(array)].all() if array.dtype.kind == "f" else True
+
+
+def test_how_the_user_has_arrays_printed_makes_no_difference():
+    array = np.array([np.nan, -np.inf, 1 / 3, 1e-300])
+    with np.printoptions(legacy="1.13", nanstr="?", infstr="oo", precision=1, threshold=1):
+        got = eval(array_literal(array), {"np": np})
+    np.testing.assert_array_equal(got, array)
 
 
 def test_rows_of_a_matrix_stand_below_each_other():

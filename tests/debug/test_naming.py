@@ -121,6 +121,7 @@ def test_source_that_changed_or_is_no_python_is_no_obstacle(tmp_path):
         ("self.W", "W"),
         ("lambda", "lambda_"),
         ("größe", "größe"),
+        ("\u00b5", "\u03bc"),  # the micro sign, which Python reads as the Greek letter
         ("a b", "a_b"),
         ("", "x"),
         ("0", "x_0"),

@@ -27,6 +27,8 @@ def literal(value: Any) -> str:
         return f"slice({', '.join(parts if value.step is not None else parts[:2])})"
     if isinstance(value, np.ndarray):
         return " ".join(array_literal(value).split())
+    if isinstance(value, np.longdouble):
+        return _longdouble(value)
     if isinstance(value, np.generic):
         return f"np.{value.dtype.name}({literal(value.item())})"
     return _plain_literal(value)
@@ -53,20 +55,29 @@ def array_literal(value: Any) -> str:
     """
     if value.size == 0:
         return f"np.zeros({literal(value.shape)}, dtype={_type_name(value.dtype)})"
-    text = np.array2string(
-        value,
-        separator=", ",
-        floatmode="unique",
-        threshold=sys.maxsize,
-        max_line_width=WIDTH,
-        prefix="np.array(",
-        formatter={"float_kind": repr} if value.dtype == np.longdouble else None,
-    )
+    with np.printoptions(legacy=False, nanstr="nan", infstr="inf"):  # the user may have chosen others
+        text = np.array2string(
+            value,
+            separator=", ",
+            floatmode="unique",
+            threshold=sys.maxsize,
+            max_line_width=WIDTH,
+            prefix="np.array(",
+            formatter={"float_kind": _longdouble} if value.dtype.type is np.longdouble else None,
+        )
+    text = text if value.dtype.type is np.longdouble else _spelled_out(text)
     usual = value.dtype in (np.dtype(float), np.dtype(np.int64), np.dtype(bool))
-    return f"np.array({_spelled_out(text)}{'' if usual else f', dtype={_type_name(value.dtype)}'})"
+    return f"np.array({text}{'' if usual else f', dtype={_type_name(value.dtype)}'})"
+
+
+def _longdouble(value: Any) -> str:
+    """The number as text, which a literal of Python's would round to a float."""
+    return f"np.longdouble('{np.format_float_scientific(value)}')"
 
 
 def _type_name(dtype: np.dtype[Any]) -> str:
+    if not dtype.isnative:
+        return f"np.dtype({dtype.str!r})"
     return "bool" if dtype.kind == "b" else f"np.{dtype.name}"
 
 

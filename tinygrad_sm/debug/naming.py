@@ -13,6 +13,7 @@ import contextlib
 import itertools
 import keyword
 import linecache
+import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -138,6 +139,7 @@ def identifier(name: str) -> str:
     >>> identifier("0.weight"), identifier("self.encoder.2.bias"), identifier("größe")
     ('weight_0', 'encoder_2_bias', 'größe')
     """
+    name = unicodedata.normalize("NFKC", name)  # as Python reads names: the micro sign is the Greek letter
     parts = ["".join(c if f"_{c}".isidentifier() else "_" for c in part) for part in name.split(".") if part != "self"]
     numbers = []
     while parts and parts[0].isdigit():
