@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_sm.debug.literals import literal
 from tinygrad_sm.debug.recording import Contribution, Recording, Step
 from tinygrad_sm.debug.scripts.borrowing import Borrowed
 from tinygrad_sm.debug.scripts.expansion import Expansion, StepNames, expanded
+from tinygrad_sm.debug.scripts.memory import laid_out
 from tinygrad_sm.debug.scripts.written import Line, Source, data_lines
 from tinygrad_sm.debug.symbols.formulas import (
     Naming,
@@ -27,7 +29,7 @@ from tinygrad_sm.debug.symbols.formulas import (
 )
 from tinygrad_sm.debug.symbols.numpy_code import assignment, call, named_result, sequence, summed, text, tidy
 from tinygrad_sm.debug.symbols.opening import Opener, UnopenableError
-from tinygrad_sm.debug.symbols.terms import Term, close, variable
+from tinygrad_sm.debug.symbols.terms import Term, close, codes_of, gathered, variable
 from tinygrad_sm.debug.text import cut
 from tinygrad_sm.engine.tape import Edge, Node
 from tinygrad_sm.errors import ArgumentError
@@ -35,6 +37,7 @@ from tinygrad_sm.files import PathLike
 
 LEVELS = ("inline", "calls")
 LONGEST = 90  # characters of a line of the user's in a comment
+FEW = 4  # operands that are named in every call of a rule
 
 
 def source(loss: Any, level: str = "inline", path: PathLike | None = None, *, cotangent: Any = None) -> Source:
@@ -52,6 +55,11 @@ def source(loss: Any, level: str = "inline", path: PathLike | None = None, *, co
     if level not in LEVELS:
         raise ArgumentError(f"debug.source: level={level!r}", remedy=f"pass one of {', '.join(map(repr, LEVELS))}")
     recording = loss if isinstance(loss, Recording) else Recording(loss, cotangent, caller="debug.source")
+    if recording is loss and (cotangent is not None or not recording.cotangents):
+        raise ArgumentError(
+            "debug.source: a Recording has its own cotangent, and one without gradients has none",
+            remedy="pass the tensor itself",
+        )
     derived = _calls(recording) if level == "calls" else _inline(recording)
     if path is not None:
         derived.save(path)
@@ -67,10 +75,14 @@ def _calls(recording: Recording) -> Source:
     """The script that calls operations and rules."""
     before = recording.names.given_out()
     borrowed = Borrowed(recording.names.fresh)
-    forward = list(_forward_calls(recording, borrowed))
-    backward = list(_Backward(recording, recording, recording.names, {}, borrowed, opened=False).lines())
+    residuals = {
+        step.node: recording.names.fresh(f"{step.name}_residual") for step in recording.forward if step.op.residual
+    }
+    forward = list(_forward_calls(recording, borrowed, residuals))
+    backward = _Backward(recording, recording, recording.names, {}, borrowed, residuals=residuals).lines()
+    derived = _assembled(recording, "calls", forward, list(backward), borrowed)
     recording.names.take_back(before)  # so that a recording gives the same script each time
-    return _assembled(recording, "calls", forward, backward, borrowed)
+    return derived
 
 
 def _inline(recording: Recording) -> Source:
@@ -83,8 +95,8 @@ def _inline(recording: Recording) -> Source:
         steps = Recording(expansion.output, recording.seed)
         names = StepNames(expansion, recording)
         forward = list(_forward_inline(recording, expansion))
-        backward = list(_Backward(recording, steps, names, expansion.origin, borrowed, opened=True).lines())
-        derived = _assembled(recording, "inline", forward, backward, borrowed)
+        backward = _Backward(recording, steps, names, expansion.origin, borrowed).lines()
+        derived = _assembled(recording, "inline", forward, list(backward), borrowed)
         if _agrees(derived, recording):
             break
     recording.names.take_back(before)
@@ -98,16 +110,20 @@ def _agrees(derived: Source, recording: Recording) -> bool:
     return all(close(g, expected[name], finite=False) for name, g in derived.gradients().items())
 
 
-def _forward_calls(recording: Recording, borrowed: Borrowed) -> Iterator[Line]:
-    """The forward pass, an operation a line."""
+def _forward_calls(recording: Recording, borrowed: Borrowed, residuals: Mapping[Node, str]) -> Iterator[Line]:
+    """The forward pass, an operation a line; what an operation keeps for its rule gets a name too."""
     places = _Places()
     for step in recording.forward:
         yield from places.comment(step.node, step.index)
         args = [term.code for term in argument_terms(step.node, recording.names)]
         args = [sequence(args, list)] if step.op.variadic else args
-        options = {key: term.code for key, term in option_terms(step.node, recording.names).items()}
-        code = borrowed.operation(step.op, args, options)
-        yield Line(text(assignment(outputs_named(step.node, recording.names), code)), step.index)
+        options, outputs = codes_of(option_terms(step.node, recording.names)), outputs_named(step.node, recording.names)
+        if step.node in residuals:
+            code = borrowed.forward(step.op, args, options)
+            outputs = f"({outputs})" if len(step.node.values) > 1 else outputs
+            yield Line(text(assignment(f"{outputs}, {residuals[step.node]}", code)), step.index)
+        else:
+            yield Line(text(assignment(outputs, borrowed.operation(step.op, args, options))), step.index)
 
 
 def _forward_inline(recording: Recording, expansion: Expansion) -> Iterator[Line]:
@@ -120,7 +136,10 @@ def _forward_inline(recording: Recording, expansion: Expansion) -> Iterator[Line
 
 
 class _Backward:
-    """Writes the backward pass over `steps`, which is the recording itself or its expansion into small steps."""
+    """Writes the backward pass over `steps`, which is the recording itself or its expansion into small steps.
+
+    Rules are called, with the `residuals` that forwards kept for them, or opened if `residuals` is None.
+    """
 
     def __init__(
         self,
@@ -130,13 +149,14 @@ class _Backward:
         origin: Mapping[Node, Node],
         borrowed: Borrowed,
         *,
-        opened: bool,
+        residuals: Mapping[Node, str] | None = None,
     ) -> None:
         self.steps = steps
         self.names = names
         self.origin = origin
         self.borrowed = borrowed
-        self.opened = opened
+        self.residuals = residuals
+        self.operands: Term | None = None  # of the variadic operation at hand, where they are too many to repeat
         self.fresh = recording.names.fresh
         self.index = {step.node: step.index for step in recording.backward}
 
@@ -148,6 +168,7 @@ class _Backward:
             index = self.index[recorded]
             yield from places.comment(recorded, index)
             yield from (Line(code, index) for code in self._missing(step))
+            yield from (Line(code, index) for code in self._many_operands(step))
             for each in step.contributions:
                 yield from (Line(code, index) for code in self._contribution(step, each))
 
@@ -160,19 +181,31 @@ class _Backward:
             if (step.node, i) not in self.steps.cotangents:
                 yield f"{self._gradient((step.node, i))} = np.zeros_like({self.names.of(step.node, i)})"
 
+    def _many_operands(self, step: Step) -> Iterator[str]:
+        """A name for the operands of a variadic operation, which every call of its rule takes all of."""
+        self.operands = None
+        if step.op.variadic and len(step.node.args) > FEW:
+            self.operands = gathered(argument_terms(step.node, self.names), tuple)
+            if self.residuals is not None:
+                name = self.fresh(f"{self.names.of(step.node)}_operands")
+                yield text(assignment(name, self.operands.code))
+                self.operands = variable(self.operands.value, name)
+
     def _contribution(self, step: Step, each: Contribution) -> Iterator[str]:
         """One rule: what it returns, the sum that undoes broadcasting, and the sum with what was there before."""
         name = self._gradient(each.edge)
         own = name if each.ordinal == 1 else self.fresh(f"{name}_from_{self.names.of(step.node)}")
         primal = step.node.args[each.position]
-        yield from map(text, self._rule(step, each, own, self._cotangent(step)))
+        first = each is step.contributions[0]  # what the forward kept is handed over once
+        residual = self.residuals.get(step.node) if self.residuals and first else None
+        yield from map(text, self._rule(step, each, own, self._cotangent(step), residual))
         if step.op.elementwise and np.isnan(each.raw).any():
             yield from self._zero_times_anything(step, each, own)
         if np.shape(each.raw) != primal.shape:
             undone = text(assignment(own, summed(ast.Name(own), np.shape(each.raw), primal.shape)))
             yield f"{undone}  # undoes broadcasting: {np.shape(each.raw)} -> {primal.shape}"
         if np.asarray(each.raw).dtype != primal.dtype:
-            yield f"{own} = {own}.astype(np.{primal.dtype})"
+            yield f"{own} = {own}.astype({literal(primal.dtype)})"
         if each.ordinal > 1:
             yield f"{name} = {name} + {own}  # contribution {each.ordinal} of {each.count}"
 
@@ -180,32 +213,36 @@ class _Backward:
         values = step.cotangent if isinstance(step.cotangent, tuple) else (step.cotangent,)
         return gathered_if_several([variable(g, self._gradient((step.node, i))) for i, g in enumerate(values)])
 
-    def _rule(self, step: Step, each: Contribution, own: str, g: Term) -> Sequence[ast.stmt]:
+    def _rule(
+        self, step: Step, each: Contribution, own: str, g: Term, residual: str | None = None
+    ) -> Sequence[ast.stmt]:
         """The statements of a rule, the last of which assigns to the name that is asked for."""
-        terms = rule_terms(step.node, each.position, self.names, g)
+        terms = rule_terms(step.node, each.position, self.names, g, self.operands)
         options = option_terms(step.node, self.names)
-        if self.opened:
+        if self.residuals is None:
             try:
                 return self._opened_rule(each, own, terms, options)
             except UnopenableError:
                 pass  # a rule of the user's that is not straight-line NumPy: called
-        codes = {key: term.code for key, term in options.items()}
-        return [assignment(own, call(self.borrowed.function(each.rule), [term.code for term in terms], codes))]
+        codes = codes_of(options)
+        if residual:
+            codes["residual"] = ast.Name(residual)
+        function = self.borrowed.function(each.rule)
+        return [assignment(own, call(function, [term.code for term in terms], codes, each.rule))]
 
     def _opened_rule(
         self, each: Contribution, own: str, terms: Sequence[Term], options: Mapping[str, Term]
     ) -> Sequence[ast.stmt]:
-        opener = Opener(self.fresh)
+        opener = Opener(self.fresh, imported=self.borrowed.imported)
         with np.errstate(all="ignore"):
             term = opener.open(each.rule, terms, options)
         code = tidy(opener.statements, term.code, opener.shared)
-        self.borrowed.modules.update(opener.imports)
         return named_result(opener.statements, code, own)
 
     def _zero_times_anything(self, step: Step, each: Contribution, own: str) -> Iterator[str]:
         """The law of elementwise operations: a zero cotangent or slope makes 0 of an infinite or undefined factor."""
         g, ones, slope = step.cotangent, self.fresh("ones"), self.fresh("slope")
-        yield f"{ones} = np.ones({g.shape}, dtype=np.{g.dtype})"
+        yield f"{ones} = np.ones({g.shape}, dtype={literal(g.dtype)})"
         yield from map(text, self._rule(step, each, slope, variable(np.ones(g.shape, g.dtype), ones)))
         zero = f"({self._gradient((step.node, 0))} == 0) | ({slope} == 0)"
         yield f"{own} = np.where(np.isnan({own}) & ({zero}), 0, {own})  # zero times anything is zero"
@@ -222,7 +259,7 @@ class _Places:
         """A comment line, unless the line before belonged to the same place."""
         place = node.location
         module = f"  [{node.module}]" if node.module else ""
-        line = f"{place}  {cut(place.source_line.strip(), LONGEST)}" if place else ""
+        line = f"{place}  {cut(place.source_line.strip(), LONGEST)}".rstrip() if place else ""
         said = f"# {self._prefix}{line or node.name}{module}"
         if said != self._last:
             yield Line("", None)
@@ -240,6 +277,8 @@ def _assembled(
     arrays = {name: edge[0].out for name, edge in leaves.items()}
     data = {**arrays, **dict(names.constants()), f"g_{output}": recording.seed}
     start = data.pop(f"g_{output}")
+    unusual = level == "calls" and any(not value.flags.c_contiguous for value in [*data.values(), start])
+    layout = text(borrowed.function(laid_out)) if unusual else ""
     manner = "in NumPy alone" if level == "inline" else "in calls of operations and rules"
     lines = [
         Line(f'"""`{output}` and its gradients, {manner}: written by tinygrad_sm.debug.source."""'),
@@ -262,7 +301,7 @@ def _assembled(
         Line("    for name, g in gradients.items():"),
         Line('        print(f"gradient of {name}, shape {np.shape(g)}:", g, sep="\\n")'),
     ]
-    return Source(level, lines, {**data, f"g_{output}": start})
+    return Source(level, lines, {**data, f"g_{output}": start}, layout)
 
 
 def _heading(title: str) -> list[Line]:

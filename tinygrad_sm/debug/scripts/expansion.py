@@ -90,17 +90,16 @@ def _expand(
     ]
     options = option_terms(node, recording.names)
     before = recording.names.given_out()
-    opener = Opener(recording.names.fresh)
+    opener = Opener(recording.names.fresh, imported=borrowed.imported)
     term = _small_steps(node, opener, args, options) if textbook and op.unfused and not op.variadic else None
     if term is None:
         recording.names.take_back(before)
-        opener = Opener(recording.names.fresh)
+        opener = Opener(recording.names.fresh, imported=borrowed.imported)
         term = _one_step(node, opener, borrowed, args, options)
     outputs = term.value if isinstance(term.value, tuple) else (term.value,)
     code = tidy(opener.statements, term.code, opener.shared, set(opener.edges.values()))
     result.statements[node] = named_result(opener.statements, code, outputs_named(node, recording.names))
     result.constants.update(opener.constants)
-    borrowed.modules.update(opener.imports)
     result.names.update(opener.edges)
     for i, tensor in enumerate(outputs):
         tensors[node, i] = tensor

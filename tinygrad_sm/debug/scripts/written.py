@@ -12,6 +12,7 @@ import html
 import io
 import linecache
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,11 +20,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_sm.debug.literals import array_literal
-from tinygrad_sm.errors import FileError
+from tinygrad_sm.debug.scripts.memory import laid_out
+from tinygrad_sm.errors import ArgumentError, FileError
 from tinygrad_sm.files import PathLike, replacing, write_text
 
 FOLDER = ".tinygrad_sm"
 LITERAL = 64  # elements of an array that is still written out
+FILES = threading.RLock()  # scripts of the same program share a file, and each is to run with its own data
 
 
 class Line(NamedTuple):
@@ -43,11 +46,13 @@ class Source:
     """A script that computes one loss and its gradients; `str` is its text.
 
     `lines` are its lines with the steps they belong to, `arrays` its data by name, `path` the file once it is saved.
+    `layout` is what the script calls `laid_out`, if it is to be exact to the bit.
     """
 
-    def __init__(self, level: str, lines: Sequence[Line], arrays: Mapping[str, Any]) -> None:
+    def __init__(self, level: str, lines: Sequence[Line], arrays: Mapping[str, Any], layout: str = "") -> None:
         self.level = level
-        self.arrays = {name: np.array(value) for name, value in arrays.items()}  # which an optimiser may overwrite
+        self.arrays = {name: _copied(value) for name, value in arrays.items()}  # which an optimiser may overwrite
+        self._layout = layout
         self._template = list(lines)
         self.path: Path | None = None
 
@@ -68,16 +73,19 @@ class Source:
     def save(self, path: PathLike | None = None) -> Path:
         """Write the script, and beside it the larger arrays; without a path to the folder `.tinygrad_sm`.
 
-        Returns the path. Raises FileError where that is impossible.
+        Returns the path. Raises FileError where that is impossible, ArgumentError for a path that is none of a script.
         """
         target = Path(path) if path is not None else Path(FOLDER) / f"tape_{self._fingerprint()}.py"
+        if not target.name or target.suffix == ".npz":
+            raise ArgumentError(f"debug.source: path={str(path)!r} is no file name of a script", remedy="end it in .py")
         large = {name: value for name, value in self.arrays.items() if value.size > LITERAL}
-        if large:
-            buffer = io.BytesIO()
-            np.savez(buffer, allow_pickle=False, **large)
-            with replacing(target.with_suffix(".npz")) as file:
-                file.write(buffer.getvalue())
-        write_text(target, str(self))
+        with FILES:
+            if large:
+                buffer = io.BytesIO()
+                np.savez(buffer, allow_pickle=False, **large)
+                with replacing(target.with_suffix(".npz")) as file:
+                    file.write(buffer.getvalue())
+            write_text(target, str(self))
         self.path = target
         return target
 
@@ -87,19 +95,20 @@ class Source:
         Breakpoints in the file are met. Where no file can be written it runs from memory, under a name ending in .py.
         """
         text = str(self)
-        try:
-            path = self.save(self.path)
-        except FileError:
-            text = "\n".join(line.text for line in self._filled(None)) + "\n"
-            path = Path.cwd() / FOLDER / f"tape_{self._fingerprint()}.py"
-            linecache.cache[str(path)] = len(text), None, text.splitlines(keepends=True), str(path)
-        name = os.path.abspath(path)
-        return self._executed(text, name, {"__file__": name})
+        with FILES:
+            try:
+                path = self.save(self.path)
+            except FileError:
+                text = "\n".join(line.text for line in self._filled(None)) + "\n"
+                path = Path.cwd() / FOLDER / f"tape_{self._fingerprint()}.py"
+                linecache.cache[str(path)] = len(text), None, text.splitlines(keepends=True), str(path)
+            name = os.path.abspath(path)
+            return self._executed(text, name, {"__file__": name})
 
     def gradients(self) -> dict[str, Any]:
         """The gradients by name, computed by the script without a file."""
         text = "\n".join("" if line.array else line.text for line in self._template)
-        return self._executed(text, "<derived>", {name: value.copy() for name, value in self.arrays.items()})
+        return self._executed(text, "<derived>", {name: _copied(value) for name, value in self.arrays.items()})
 
     def _executed(self, text: str, name: str, names: dict[str, Any]) -> dict[str, Any]:
         namespace = {"__name__": "derived", **names}
@@ -126,7 +135,13 @@ class Source:
 
     def _array_line(self, name: str, limit: int | None) -> Line:
         value = self.arrays[name]
-        return Line(f'{name} = data["{name}"]  # {value.shape} {value.dtype}', None, name)
+        code = self._laid(value, f'data["{name}"]')
+        return Line(f"{name} = {code}  # {value.shape} {value.dtype}", None, name)
+
+    def _laid(self, value: Any, code: str) -> str:
+        """Code for an array as it lay in memory, where exactness asks for that."""
+        usual = value.flags.c_contiguous or not self._layout
+        return code if usual else f"{self._layout}({code}, strides={value.strides})"
 
     def _array_lines(self, name: str, limit: int | None) -> Iterator[Line]:
         value = self.arrays[name]
@@ -134,10 +149,14 @@ class Source:
             yield self._array_line(name, limit)
             return
         indent = "\n" + " " * len(f"{name} = ")
-        for row in f"{name} = {array_literal(value)}".replace("\n", indent).split("\n"):
+        for row in f"{name} = {self._laid(value, array_literal(value))}".replace("\n", indent).split("\n"):
             yield Line(row, None, name)
 
     def _fingerprint(self) -> str:
         """A name for the program: the same for the same steps on other data."""
         text = "\n".join(line.array or line.text for line in self._template)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _copied(value: Any) -> Any:
+    return laid_out(value, value.strides)

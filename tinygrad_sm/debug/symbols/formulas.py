@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from tinygrad_sm.debug.naming import Names
-from tinygrad_sm.debug.symbols.numpy_code import call, sequence, summed, tidy
+from tinygrad_sm.debug.symbols.numpy_code import call, constant, sequence, summed, tidy
 from tinygrad_sm.debug.symbols.opening import Opener, UnopenableError
-from tinygrad_sm.debug.symbols.terms import Term, fixed, gathered, variable
+from tinygrad_sm.debug.symbols.terms import Term, codes_of, fixed, gathered, variable
 from tinygrad_sm.engine.tape import Node
 
 LONGEST = 3  # statements of an opened rule that are still a formula; beyond, the helpers of the rule keep their names
@@ -43,7 +43,7 @@ def forward_formula(node: Node, names: Names) -> str:
     if term is None:
         codes = [each.code for each in args]
         codes = [sequence(codes, list)] if node.op.variadic else codes
-        term = Term(None, call(ast.Name(node.op.name), codes, {key: each.code for key, each in options.items()}))
+        term = Term(None, call(ast.Name(node.op.name), codes, codes_of(options), node.op))
     return f"{outputs_named(node, names)} = {ast.unparse(ast.fix_missing_locations(term.code))}"
 
 
@@ -87,18 +87,22 @@ def rule_call(node: Node, position: int, names: Names) -> str:
     """The rule for one operand as a call of it."""
     assert node.op is not None
     terms = rule_terms(node, position, names, variable(None, "g"))
-    options = {key: term.code for key, term in option_terms(node, names).items()}
-    code = call(ast.Name(node.op.rule(position).__name__), [term.code for term in terms], options)
+    rule, options = node.op.rule(position), codes_of(option_terms(node, names))
+    code = call(ast.Name(rule.__name__), [term.code for term in terms], options, rule)
     return ast.unparse(ast.fix_missing_locations(code))
 
 
-def rule_terms(node: Node, position: int, names: Naming, g: Term) -> list[Term]:
-    """The arguments of a rule: the cotangent, the output, the position for a variadic operation, the operands."""
+def rule_terms(node: Node, position: int, names: Naming, g: Term, operands: Term | None = None) -> list[Term]:
+    """The arguments of a rule: the cotangent, the output, the position for a variadic operation, the operands.
+
+    `operands` are those of a variadic operation, if they are a term already.
+    """
     assert node.op is not None
     outs = [variable(value, names.of(node, i)) for i, value in enumerate(node.values)]
-    args = argument_terms(node, names)
     head = [g, gathered_if_several(outs)]
-    return [*head, fixed(position), gathered(args, tuple)] if node.op.variadic else [*head, *args]
+    if node.op.variadic:
+        return [*head, fixed(position), operands or gathered(argument_terms(node, names), tuple)]
+    return [*head, *argument_terms(node, names)]
 
 
 def argument_terms(node: Node, names: Naming) -> list[Term]:
@@ -119,6 +123,8 @@ def constant_term(value: Any, names: Naming) -> Term:
         return variable(value, name)
     if isinstance(value, (tuple, list)):
         return gathered([constant_term(item, names) for item in value], type(value))
+    if isinstance(value, np.generic):
+        return Term(value, constant(value), True)  # which keeps its type: np.float64(2) promotes, 2.0 does not
     return fixed(value)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import inspect
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -48,6 +49,12 @@ def name_in_numpy(function: Any) -> str:
     return str(min(names, key=len))
 
 
+def is_in_numpy(value: Any) -> bool:
+    """Whether `np` offers a function or type under its own name."""
+    name = getattr(value, "__name__", "")
+    return name in np.__all__ and getattr(np, name) is value
+
+
 def assignment(target: str | Code, value: Code) -> ast.stmt:
     """`target = value`, where the target may be several names with commas between them."""
     left = ast.parse(target, mode="eval").body if isinstance(target, str) else target
@@ -59,10 +66,20 @@ def text(code: ast.AST) -> str:
     return ast.unparse(ast.fix_missing_locations(code))
 
 
-def call(function: Code, args: Sequence[Code], options: Mapping[str, Code]) -> Code:
-    """A call without the options that say what NumPy does anyway."""
-    spoken = {key: code for key, code in options.items() if DEFAULTS.get(key) != ast.unparse(code)}
+def call(function: Code, args: Sequence[Code], options: Mapping[str, Code], target: Any = None) -> Code:
+    """A call without the options that say what NumPy does anyway, and the function called, `target`, does too."""
+    spoken = {key: code for key, code in options.items() if not _goes_without_saying(target, key, code)}
     return ast.Call(function, list(args), [ast.keyword(key, _one_axis(key, code)) for key, code in spoken.items()])
+
+
+def _goes_without_saying(target: Any, key: str, code: Code) -> bool:
+    if DEFAULTS.get(key) != ast.unparse(code):
+        return False
+    try:
+        default = inspect.signature(target).parameters[key].default
+    except (TypeError, ValueError, KeyError):  # a method of an array, which does not tell
+        return True
+    return type(default) is type(np._NoValue) or literal(default) == DEFAULTS[key]
 
 
 def _one_axis(key: str, code: Code) -> Code:

@@ -26,6 +26,7 @@ from tinygrad_sm.debug.symbols.terms import (
     Term,
     changes_nothing,
     close,
+    codes_of,
     fixed,
     gathered,
     holds_arrays,
@@ -91,17 +92,25 @@ class Opener(ast.NodeVisitor):
     """Opens one function after another into `statements`, in which every new name comes from `fresh`.
 
     Args: fresh: makes an unused name like the one it gets. deep: open operations too, not only functions. open_helpers:
-    open functions of several statements too. Operations on tensors get a statement each, named in `edges`.
+    open functions of several statements too. imported: what a module or a function of one is called in the script, by
+    its name in the source. Operations on tensors get a statement each, named in `edges`.
     """
 
-    def __init__(self, fresh: Callable[[str], str], *, deep: bool = True, open_helpers: bool = True) -> None:
+    def __init__(
+        self,
+        fresh: Callable[[str], str],
+        *,
+        deep: bool = True,
+        open_helpers: bool = True,
+        imported: Callable[[str, Any], str] = lambda name, value: name,
+    ) -> None:
         self.fresh = fresh
+        self.imported = imported
         self.deep = deep
         self.open_helpers = open_helpers
         self.statements: list[ast.stmt] = []
         self.edges: dict[Any, str] = {}
         self.constants: dict[int, tuple[Code, Any]] = {}  # by id: what operations on tensors took as constants
-        self.imports: dict[str, str] = {}  # modules that the code needs besides NumPy, by the name that it uses
         self.shared: set[str] = set()  # names that stand for an argument, not for a variable of the function's own
         self._scope = Scope({}, {})
 
@@ -171,7 +180,8 @@ class Opener(ast.NodeVisitor):
             args, options = self._arguments(node.value)
             result = result_of(function.value, args, options)
             if not _is_ours(function.value):
-                code = numpy_code.call(function.code, [a.code for a in args], {k: v.code for k, v in options.items()})
+                codes = [term.code for term in args]
+                code = numpy_code.call(self._named(function), codes, codes_of(options), function.value)
                 self.statements.append(ast.Expr(code))
             elif result is not None:
                 raise UnopenableError(ast.unparse(node))
@@ -240,12 +250,14 @@ class Opener(ast.NodeVisitor):
 
     def _global(self, value: Any, node: ast.Name) -> Term:
         """What a function sees in its module: modules, functions and classes by name, anything else by its value."""
+        if value is np:
+            return Term(value, ast.Name("np"), True)
         if inspect.ismodule(value):
-            if value is np:
-                return Term(value, ast.Name("np"), True)
-            self.imports[node.id] = value.__name__
-        elif not callable(value):
+            return Term(value, ast.Name(self.imported(node.id, value)), True)
+        if not callable(value):
             return Term(value, numpy_code.constant(value), True)
+        if numpy_code.is_in_numpy(value):
+            return Term(value, ast.Attribute(ast.Name("np"), value.__name__), True)
         return Term(value, node, True)
 
     def visit_Attribute(self, node: ast.Attribute) -> Term:
@@ -381,7 +393,7 @@ class Opener(ast.NodeVisitor):
         """The unfused formula opened; None where there is none, or where it overflows and the fused one does not."""
         if op.unfused is None:
             return None
-        trial = Opener(self.fresh, deep=self.deep)
+        trial = Opener(self.fresh, deep=self.deep, imported=self.imported)
         try:
             with np.errstate(over="raise", divide="raise", invalid="raise"):
                 term = trial.open(op.unfused, args, options)
@@ -391,7 +403,6 @@ class Opener(ast.NodeVisitor):
             return None
         self.statements += trial.statements
         self.shared |= trial.shared
-        self.imports.update(trial.imports)
         return term
 
     def spelled(self, op: Primitive, args: Sequence[Term], options: Mapping[str, Term]) -> Term | None:
@@ -428,8 +439,8 @@ class Opener(ast.NodeVisitor):
         args = self._settled(args)
         value = result_of(function.value, args, options)
         known = function.fixed and all(term.fixed for term in (*args, *options.values()))
-        codes = [term.code for term in args]
-        code = numpy_code.call(function.code, codes, {key: term.code for key, term in options.items()})
+        name = function.code if known and not holds_arrays(value) else self._named(function)
+        code = numpy_code.call(name, [term.code for term in args], codes_of(options), function.value)
         chosen = known_choice(function, args, value)
         if chosen:
             return chosen
@@ -451,6 +462,13 @@ class Opener(ast.NodeVisitor):
         """A term to compute with: an operation on tensors has had a statement of its own by then."""
         recorded = is_recorded(term.value) and not isinstance(term.code, ast.Name)
         return self._emit(self.fresh(term.value._edge[0].op.name), term) if recorded else term
+
+    def _named(self, function: Term) -> Code:
+        """A function as the script calls it, which has to import it if the module of the source did."""
+        name = function.code.id if isinstance(function.code, ast.Name) else None
+        if name is None or getattr(builtins, name, None) is function.value:
+            return function.code
+        return ast.Name(self.imported(name, function.value))
 
     def _settled(self, args: Sequence[Term]) -> list[Term]:
         """The operands of an operation on tensors: what is constant among them gets a name, for the way back."""

@@ -55,6 +55,11 @@ def result_of(function: Any, args: Sequence[Term], options: Mapping[str, Term]) 
     return function(*[term.value for term in args], **{key: term.value for key, term in options.items()})
 
 
+def codes_of(options: Mapping[str, Term]) -> dict[str, Code]:
+    """The code of every option."""
+    return {key: term.code for key, term in options.items()}
+
+
 def items_of(term: Term) -> list[Term]:
     """The items of a tuple or list."""
     if term.items is not None:
