@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -20,9 +21,11 @@ def replacing(path: PathLike) -> Iterator[BinaryIO]:
     The old file stays whole until then, whatever happens: the new one is written beside it, flushed to the disk and
     renamed. Missing folders are made. Raises FileError where this is impossible.
     """
+    if not os.fspath(path) or "\0" in os.fspath(path):
+        raise FileError(f"{os.fspath(path)!r} names no file", remedy="pass the name of a file")
     # A link stays a link: the file that it points to is replaced.
     final = Path(os.path.realpath(path))
-    temporary = final.with_name(f".{final.name}.{os.getpid()}.part")
+    temporary = final.with_name(f".{final.name}.{os.getpid()}.{threading.get_ident()}.part")
     try:
         if final.exists() and not final.is_file():
             raise FileError(
