@@ -158,3 +158,52 @@ def test_a_gradient_of_a_tensor_from_elsewhere_is_refused():
     loss, _, _ = small_loss()
     with pytest.raises(GradientError, match="is not on this tape"):
         Recording(loss).gradient_of(Tensor(1.0, requires_grad=True))
+
+
+def test_gradients_are_those_of_backward_to_the_last_bit_where_memory_lies_otherwise():
+    """The loss keeps its softmax class by class, and a transposed cotangent stays transposed."""
+    rng = np.random.default_rng(0)
+    model = nn.MLP([100, 64, 10], generator=rng)
+    x, labels = rng.normal(size=(64, 100)).astype(np.float32), rng.integers(10, size=64)
+    w = Tensor(rng.normal(size=(64, 10)).astype(np.float32), requires_grad=True)
+    loss = F.cross_entropy(model(x) + (w.T @ w).sum(axis=0) + w.T.transpose(), labels)
+    recording = Recording(loss)
+    loss.backward()
+    for leaf in [*model.parameters(), w]:
+        np.testing.assert_array_equal(recording.gradient_of(leaf), leaf.grad)
+
+
+def test_what_was_recorded_stays_when_an_optimiser_goes_on():
+    @tg.primitive(method=False)
+    def scaled_by(x, y):
+        return x * 1
+
+    @scaled_by.vjp("x")
+    def scaled_by_vjp_x(g, out, x, y):
+        return y  # the very array of the tape
+
+    try:
+        x, y = Tensor([1.0, 2.0], requires_grad=True), Tensor([3.0, 4.0])
+        recording = Recording(scaled_by(x, y), [1.0, 1.0])
+        y[...] = 0.0
+        assert recording.gradient_of(x).tolist() == [3.0, 4.0]
+    finally:
+        del tg.engine.primitive.PRIMITIVES["scaled_by"]
+
+
+def test_the_formula_of_an_operation_with_several_outputs_tells_them_apart():
+    @tg.primitive(method=False)
+    def ends(x):
+        return x[:1], x[-1:]
+
+    @ends.vjp("x")
+    def ends_vjp_x(g, out, x):
+        return np.concatenate(g) * np.sign(g[1])
+
+    try:
+        x = Tensor([1.0, 2.0], requires_grad=True)
+        first, last = ends(x)
+        (_, back) = [step for step in Recording((first * last).sum()).steps if step.op is ends]
+        assert back.formula == "g_x = np.concatenate((g[0], g[1])) * np.sign(g[1])"
+    finally:
+        del tg.engine.primitive.PRIMITIVES["ends"]

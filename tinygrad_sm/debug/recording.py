@@ -6,6 +6,7 @@ tape as it found it. Read `naming.py` for the names in it and `symbols/formulas.
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections import Counter
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from tinygrad_sm.engine.tape import Edge, Node, Sweep, reachable
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import DTypeError, GradientError, StaleValueError
 from tinygrad_sm.location import Location
+from tinygrad_sm.numpy_calls import flat
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -213,6 +215,13 @@ class _Listening(Sweep):
         self.rule: Any = None
         self.raw: Any = None
 
+    def _own(self, contribution: Any) -> Any:
+        # Arrays of the tape may be overwritten later, cotangents are not. A copy in another layout than that which
+        # `backward` computes with could differ in the last bit of what is summed from it.
+        tape = flat([self.node.out, self.node.args])
+        shared = any(isinstance(each, np.ndarray) and np.may_share_memory(contribution, each) for each in tape)
+        return contribution.copy(order="K") if shared else contribution
+
     def add(self, edge: Edge, primal: Any, contribution: Any) -> None:
         before = self.cotangents.get(edge)
         super().add(edge, primal, contribution)
@@ -222,10 +231,10 @@ class _Listening(Sweep):
 
 
 def _swept(sweep: _Listening, nodes: Sequence[Node]) -> dict[Edge, Any]:
-    """All cotangents after the sweep; residuals, which a rule may overwrite, are kept from it for the real backward."""
+    """All cotangents after the sweep, which gets copies of the residuals: a rule may overwrite them."""
     residuals = [node.residual for node in nodes]
     for node in nodes:
-        node.residual = None
+        node.residual = copy.deepcopy(node.residual)
     try:
         with sweep:
             for rule, arguments, options in sweep:

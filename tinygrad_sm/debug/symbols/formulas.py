@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tinygrad_sm.debug.naming import Names
-from tinygrad_sm.debug.symbols.numpy_code import call, constant, sequence, summed, tidy
+from tinygrad_sm.debug.symbols.numpy_code import call, constant, sequence, subscript_number, summed, tidy
 from tinygrad_sm.debug.symbols.opening import Opener, UnopenableError
 from tinygrad_sm.debug.symbols.terms import Term, codes_of, fixed, gathered, variable
 from tinygrad_sm.engine.tape import Node
@@ -65,14 +65,16 @@ def rule_formula(node: Node, position: int, names: Names) -> str:
 def _opened(node: Node, position: int, names: Names, open_helpers: bool) -> tuple[list[ast.stmt], ast.expr]:
     """The statements and the result of a rule; the values of g do not matter, only its shape."""
     assert node.op is not None
-    cotangents = [np.ones_like(value) for value in node.values]
+    cotangents = [variable(np.ones_like(value), "g") for value in node.values]
+    if len(cotangents) > 1:
+        cotangents = [each._replace(code=subscript_number(each.code, i)) for i, each in enumerate(cotangents)]
     before = names.given_out()  # a formula's own variables are for itself
     opener = Opener(names.fresh, deep=False, open_helpers=open_helpers)
     try:
         with np.errstate(all="ignore"):
             term = opener.open(
                 node.op.rule(position),
-                rule_terms(node, position, names, gathered_if_several([variable(g, "g") for g in cotangents])),
+                rule_terms(node, position, names, gathered_if_several(cotangents)),
                 option_terms(node, names),
             )
     finally:
