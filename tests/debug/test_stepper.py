@@ -532,6 +532,37 @@ def test_cmp_holds_ones_own_derivation_against_the_real_one(lesson, capsys):
     assert "which of g_matmul_2 (4,2), g_b (2,)?" in shown[11]
 
 
+def test_cmp_takes_any_contribution_of_an_operation_and_knows_the_whole(capsys):
+    names = {"x": tg.Tensor([1.0, 2.0], requires_grad=True, name="x")}
+    names["loss"] = (3 * names["x"] - names["x"] * 5).sum() + (names["x"] / names["x"]).sum()
+    commands = [
+        "break divide",
+        "c",
+        "cmp 1 / x",
+        "cmp -1 / x",
+        "cmp g_x = 2 / x",
+        "break subtract",
+        "c",
+        "n",
+        "cmp -2 + 0 * x",
+    ]
+    shown = said(capsys, names, commands)
+    assert shown[2].startswith("g_x, contribution 1 of 4, (2,): ")
+    assert shown[3].startswith("g_x, contribution 2 of 4, (2,): ")
+    assert "WRONG" not in shown[2] + shown[3]
+    assert "WRONG" in shown[4]
+    assert "yet it is" not in shown[4]
+    assert "g_x, contribution 3 of 4, (2,): WRONG" in shown[8]
+    assert "yet it is the whole of g_x, all contributions together" in shown[8]
+
+
+def test_cmp_of_what_is_no_array_ends_nothing(lesson, capsys):
+    shown = said(capsys, lesson, ["n", "cmp [[1], [1, 2]]", "cmp g_b = [[1], [1, 2]]", "cmp g_b = None", "p 1 + 1"])
+    assert "inhomogeneous" in shown[1] + shown[2]
+    assert "None" in shown[3]
+    assert shown[4] == "2\n"
+
+
 def test_src_shows_the_rule_and_the_line_of_the_user(lesson, capsys):
     shown = said(capsys, lesson, "n; src; b; b; src")
     assert "     9>> loss = F.cross_entropy(x @ W + b, y)" in shown[1].splitlines()

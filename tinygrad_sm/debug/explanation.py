@@ -68,9 +68,8 @@ def explain(subject: Any) -> Explanation:
         subject = _operation(subject)
     if not isinstance(subject, Primitive):
         what = describe(subject) if hasattr(subject, "shape") else repr(subject)
-        raise DTypeError(
-            f"explain: takes a tensor or an operation, not {what}", remedy="pass the Tensor, not its data or value"
-        )
+        remedy = "pass the Tensor itself, an operation such as tg.softmax, or its name"
+        raise DTypeError(f"explain: takes a tensor or an operation, not {what}", remedy=remedy)
     return _of_operation(subject)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_sm.debug import comparison
+from tinygrad_sm.debug.comparison import Comparison, compare
 from tinygrad_sm.debug.pages import page
 from tinygrad_sm.debug.recording import Contribution, Recording, Step
 from tinygrad_sm.debug.stepping.breakpoints import KINDS, Breakpoint, breakpoint_of
@@ -309,8 +309,13 @@ class Stepper(cmd.Cmd):
             raise ArgumentError("which derivation?", remedy="write cmp g_W = EXPR")
         match = re.fullmatch(r"(\w+)\s*=\s*([^=].*)", arg)
         mine = evaluate(match[2] if match else arg, self.step, self.variables)
-        sent = self._contribution(match[1]) if match else self._contribution_like(mine)
-        self.say(str(comparison.compare(mine, sent.value, name=self.recording.names.gradient(sent.edge))))
+        sent = self._contributions(match[1]) if match else self._contributions_like(mine)
+        found = [self._compared(mine, each) for each in sent]
+        self.say(str(next(filter(None, found), found[0])))  # one that is close, if any
+        edge = sent[0].edge
+        if sent[0].count > 1 and not any(found) and compare(mine, self.recording.cotangents[edge]):
+            text = f"yet it is the whole of {self.recording.names.gradient(edge)}, all contributions together"
+            self.say("\n".join(wrapped(text, " ")))
 
     def do_src(self, arg: str) -> None:
         """`src`: your code around the line that recorded this operation, and the source of its rules."""
@@ -327,7 +332,7 @@ class Stepper(cmd.Cmd):
         if self.step.phase == "forward":
             function, args = op.forward, (node.args,) if op.variadic else node.args
         else:
-            sent = self._contribution(arg) if arg else self.step.contributions[0]
+            sent = self._contributions(arg)[0] if arg else self.step.contributions[0]
             function = sent.rule
             args = (self.step.cotangent, node.out, *((sent.position, node.args) if op.variadic else node.args))
         _under_pdb(functools.partial(pdb.Pdb(nosigint=True).runcall, function, *args, **node.kwargs))
@@ -378,22 +383,34 @@ class Stepper(cmd.Cmd):
         """The way back through the operation where the session stands."""
         return next(each for each in self.recording.backward if each.node is self.step.node)
 
-    def _contribution(self, name: str) -> Contribution:
-        """The contribution of this operation to a gradient that is called so, or to an operand."""
+    def _contributions(self, name: str) -> list[Contribution]:
+        """What this operation sends to a gradient that is called so, or to an operand."""
         sent = self._backward_step().contributions
+        found = []
         for each in sent:
             value = self.recording.names.of(*each.edge)
             if name in (f"g_{value}", f"d{value}", f"{value}.grad", value, each.argument):
-                return each
-        raise ArgumentError(f"{name!r} gets nothing from this operation", remedy=f"it sends {self._sent(sent)}")
+                found.append(each)
+        if not found:
+            raise ArgumentError(f"{name!r} gets nothing from this operation", remedy=f"it sends {self._sent(sent)}")
+        return found
 
-    def _contribution_like(self, mine: Any) -> Contribution:
-        """The only contribution of this operation, or the only one of that shape."""
+    def _contributions_like(self, mine: Any) -> list[Contribution]:
+        """What this operation sends to its only receiver, or to the only one of that shape."""
         sent = self._backward_step().contributions
-        fitting = [each for each in sent if each.value.shape == np.shape(mine)]
+        try:
+            fitting = [each for each in sent if each.value.shape == np.shape(mine)]
+        except ValueError as error:  # rows of different lengths
+            raise ArgumentError(str(error)) from error
         if len(sent) == 1 or len({each.edge for each in fitting}) == 1:
-            return (fitting or list(sent))[0]
+            return fitting or list(sent)
         raise ArgumentError(f"which of {self._sent(sent)}?", remedy="write cmp g_W = EXPR")
+
+    def _compared(self, mine: Any, sent: Contribution) -> Comparison:
+        """A derivation held against one contribution."""
+        name = self.recording.names.gradient(sent.edge)
+        which = f", contribution {sent.ordinal} of {sent.count}," if sent.count > 1 else ""
+        return compare(mine, sent.value, name=f"{name}{which}")
 
     def _sent(self, sent: Sequence[Contribution]) -> str:
         return ", ".join(f"{self.recording.names.gradient(each.edge)} {shape(each.value)}" for each in sent)
