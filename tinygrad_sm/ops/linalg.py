@@ -1,8 +1,9 @@
 """Matrix products.
 
+A matrix product sums over other elements, so here a zero cotangent times an infinite operand is NaN, as in NumPy.
+
 Source: M. Giles, An extended collection of matrix derivative results for forward and reverse mode algorithmic
-differentiation, Oxford, 2008. A matrix product sums over other elements, so here a zero cotangent times an infinite
-operand is NaN, as in NumPy.
+differentiation, Oxford, 2008.
 """
 
 from __future__ import annotations

@@ -80,7 +80,11 @@ def run(path: str, arguments: Sequence[str], at: int = 1, commands: str | None =
             stop.remove()
     if stop.calls < at and status == 0:
         times = {0: "never", 1: "once"}.get(stop.calls, f"{stop.calls} times")
-        remedy = "choose a smaller --at" if stop.calls else "it stops at loss.backward(), compiled steps have none"
+        remedy = (
+            "choose a smaller --at"
+            if stop.calls
+            else "it stops at loss.backward(); tg.grad and tg.gradients take gradients without it"
+        )
         raise ArgumentError(f"{path} called backward {times}, so that it did not stop", remedy=remedy)
     return status
 

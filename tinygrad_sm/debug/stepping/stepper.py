@@ -56,8 +56,9 @@ def step(output: Tensor, *, cotangent: Any = None, commands: str | Sequence[str]
     """Step through the backward pass of a tensor at a prompt, to and fro; it takes no gradients and changes nothing.
 
     Args: output: the loss. cotangent: as for `backward`. commands: what to do instead of asking, a sequence, or a text
-    with one on each line or semicolons between; the session ends with the last. `help` at the prompt lists them.
-    Raises DTypeError, GradientError or StaleValueError for what cannot be stepped through, as `Recording` does.
+    with one on each line or semicolons between; the session ends with the last. `help` at the prompt lists them. At the
+    prompt of pdb write `!debug.step(loss)`, as pdb has a command `debug` of its own. Raises DTypeError, GradientError
+    or StaleValueError for what cannot be stepped through, as `Recording` does.
 
     >>> x = Tensor([1.0, 2.0], requires_grad=True, name="x")
     >>> step((x * x).sum(), commands="why g_x[1]")  # doctest: +ELLIPSIS
