@@ -6,6 +6,7 @@ microsecond; everything readable is worked out here, when somebody asks. Read `e
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import linecache
 import os
@@ -113,12 +114,11 @@ class Location:
         return len(encoded[:start].decode(errors="ignore")), len(encoded[:stop].decode(errors="ignore"))
 
     def __str__(self) -> str:
-        """`file:line`, the file relative to the working directory where it lies below it."""
-        try:
-            name = self.filename.removeprefix(os.getcwd() + os.sep)
-        except OSError:  # the working directory was removed
-            name = self.filename
-        return f"{name}:{self.line}"
+        """`file:line`, the file relative to the working directory where it lies below it, or a notebook's `In[3]`."""
+        name = _cell(self.filename)
+        with contextlib.suppress(OSError):  # the working directory was removed
+            name = name or self.filename.removeprefix(os.getcwd() + os.sep)
+        return f"{name or self.filename}:{self.line}"
 
     def __repr__(self) -> str:
         return f"<Location {self}>"
@@ -147,6 +147,15 @@ def _columns_of(text: str) -> int:
     """How many columns of a terminal a text takes: Chinese characters take two, a combining accent none."""
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
     return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
+
+
+def _cell(filename: str) -> str:
+    """What IPython calls the cell whose code it keeps under a file name: `In[3]`; empty where it is no cell."""
+    try:
+        shell = sys.modules["IPython"].get_ipython()
+        return str(shell.compile.format_code_name(filename)[1])
+    except (KeyError, AttributeError, TypeError):  # no IPython, no shell, or no such cell
+        return ""
 
 
 @functools.lru_cache(maxsize=1024)

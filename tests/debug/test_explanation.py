@@ -208,6 +208,11 @@ def test_bad_subjects():
         debug.explain("sofmax")
     with pytest.raises(ArgumentError, match="there are abs, add"):
         debug.explain("!!")
-    for subject in (np.ones(3), 1.0, None, np.exp):
+    for subject in (np.ones(3), 1.0, None, [], np.linspace):
         with pytest.raises(DTypeError, match="explain: takes a tensor or an operation"):
             debug.explain(subject)
+
+
+def test_numpys_function_is_the_operation_that_answers_to_it():
+    assert str(debug.explain(np.exp)) == str(debug.explain(tg.exp))
+    assert str(debug.explain(np.max)) == str(debug.explain("max"))

@@ -1,6 +1,7 @@
 """The readers in a notebook: a real kernel runs cells, answers the prompt of the stepper, and shows what displays."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -57,9 +58,7 @@ def run(client, code, answers=()):
         printed.append(message["content"]["prompt"] + "\n")
         client.input(next(answers))
 
-    client.execute_interactive(
-        code, allow_stdin=True, stdin_hook=answer, output_hook=output, timeout=TIMEOUT, store_history=False
-    )
+    client.execute_interactive(code, allow_stdin=True, stdin_hook=answer, output_hook=output, timeout=TIMEOUT)
     assert not errors, errors[0]
     return "".join(printed), displayed
 
@@ -77,6 +76,7 @@ def test_the_stepper_asks_in_the_notebook_and_quotes_the_cell(kernel):
     for expression in ("F.cross_entropy(tg.tanh(x @ W), labels)", "tg.tanh(x @ W)", "x @ W"):
         assert "~" * len(expression) in underlined
         assert expression in line
+    assert re.search(r"cross_entropy +In\[\d+\]:8$", printed, re.MULTILINE)
     assert "g_W = x.T @ g" in printed
     assert "as recorded" in printed
 

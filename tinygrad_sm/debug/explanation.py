@@ -11,7 +11,7 @@ import inspect
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from tinygrad_sm.engine.tape import Edge, Node, reachable
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import ArgumentError, DTypeError
 from tinygrad_sm.location import Location
+from tinygrad_sm.numpy_calls import NUMPY
 
 LABEL = 12  # columns for what stands before each fact
 CODE = {"formula", "derivative", "textbook"}
@@ -50,8 +51,9 @@ class Explanation:
 def explain(subject: Any) -> Explanation:
     """What made a tensor, or what an operation does: meaning, formula, derivatives, operands and source.
 
-    Args: subject: a tensor, an operation such as `tg.softmax`, or its name. Returns an Explanation, which a prompt
-    shows and `print` prints. Raises ArgumentError for an unknown name, DTypeError for anything else.
+    Args: subject: a tensor, an operation such as `tg.softmax`, its name, or the NumPy function that it answers to.
+    Returns an Explanation, which a prompt shows and `print` prints. Raises ArgumentError for an unknown name, and
+    DTypeError for anything else.
 
     >>> explain("square")
     square(x)
@@ -66,6 +68,8 @@ def explain(subject: Any) -> Explanation:
         return _of_tensor(subject)
     if isinstance(subject, str):
         subject = _operation(subject)
+    if isinstance(subject, Hashable):
+        subject = NUMPY.get(subject, subject)
     if not isinstance(subject, Primitive):
         what = describe(subject) if hasattr(subject, "shape") else repr(subject)
         remedy = "pass the Tensor itself, an operation such as tg.softmax, or its name"

@@ -185,7 +185,7 @@ class Writer:
         return f"{self._file(next(iter(found.values())))}lines {lines[0]} to {lines[-1]}", ""
 
     def _file(self, location: Location) -> str:
-        return "" if len(self.files) == 1 else f"{printable(os.path.basename(location.filename))} "
+        return "" if len(self.files) == 1 else f"{printable(os.path.basename(str(location)).rpartition(':')[0])} "
 
 
 def _value_rows(value: Any) -> tuple[Row, Row]:

@@ -182,7 +182,7 @@ def _listed(recording: Recording, node: Node, arrived: Mapping[Edge, Any], marke
     gradient = f"{names.gradient((node, 0))} "
     gradient += values(arrived[node, 0], 24) if (node, 0) in arrived else NOT_YET
     row = f"{cut(what, 38):<38} {cut(gradient, 26):<26} "
-    place = f"{os.path.basename(node.location.filename)}:{node.location.line}" if node.location else ""
+    place = os.path.basename(str(node.location)) if node.location else ""
     return f"{row}{_end_of(place, WIDTH - len(row))}".rstrip()
 
 
