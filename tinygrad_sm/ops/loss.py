@@ -84,7 +84,7 @@ def checked_labels(shape: tuple[int, ...], target: Any, ignore_index: int) -> Ar
 
 
 def wanted(
-    logits: Array, target: Any, weight: Array | None, ignore_index: int, label_smoothing: float = 0.0
+    logits: Array, target: Any, weight: Array | None = None, ignore_index: int = -100, label_smoothing: float = 0.0
 ) -> tuple[Array, float]:
     """What the loss multiplies -log p with, an array like the logits, and the count that a mean divides by."""
     axis = class_axis(logits.ndim)
