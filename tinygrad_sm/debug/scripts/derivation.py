@@ -274,10 +274,9 @@ def _assembled(
     names = recording.names
     output = names.of(*recording.edge)
     leaves = {names.of(*edge): edge for edge in recording.leaf_gradients()}
-    arrays = {name: edge[0].out for name, edge in leaves.items()}
-    data = {**arrays, **dict(names.constants()), f"g_{output}": recording.seed}
-    start = data.pop(f"g_{output}")
-    unusual = level == "calls" and any(not value.flags.c_contiguous for value in [*data.values(), start])
+    data = {**{name: edge[0].out for name, edge in leaves.items()}, **dict(names.constants())}
+    start = {f"g_{output}": recording.seed}
+    unusual = level == "calls" and any(not value.flags.c_contiguous for value in [*data.values(), recording.seed])
     layout = text(borrowed.function(laid_out)) if unusual else ""
     manner = "in NumPy alone" if level == "inline" else "in calls of operations and rules"
     lines = [
@@ -291,21 +290,29 @@ def _assembled(
         *forward,
         *_heading("Backward"),
         Line(""),
-        *data_lines({f"g_{output}": start}),
+        *data_lines(start),
         *backward,
         *_heading("The gradients"),
         Line(""),
-        Line("gradients = {" + ", ".join(f'"{name}": g_{name}' for name in leaves) + "}"),
+        *_dictionary("gradients", [f'"{name}": g_{name}' for name in leaves]),
         Line('if __name__ == "__main__":'),
         Line(f'    print("{output}:", {output})'),
         Line("    for name, g in gradients.items():"),
         Line('        print(f"gradient of {name}, shape {np.shape(g)}:", g, sep="\\n")'),
     ]
-    return Source(level, lines, {**data, f"g_{output}": start}, layout)
+    return Source(level, lines, {**data, **start}, layout)
 
 
 def _heading(title: str) -> list[Line]:
     return [Line(""), Line(""), Line(f"# {title} {'-' * (70 - len(title))}")]
+
+
+def _dictionary(name: str, entries: Sequence[str]) -> list[Line]:
+    """A dictionary on one line, or an entry a line where they are too many for that."""
+    short = f"{name} = {{{', '.join(entries)}}}"
+    if len(short) <= LONGEST:
+        return [Line(short)]
+    return [Line(f"{name} = {{"), *(Line(f"    {entry},") for entry in entries), Line("}")]
 
 
 def _makes_infinities(recording: Recording) -> bool:
