@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import math
 import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
-from tinygrad_sm.debug.stepping import script
 from tinygrad_sm.errors import TinygradError
 from tinygrad_sm.nn.layers import ACTIVATIONS
 from tinygrad_sm.train import command
@@ -138,7 +138,8 @@ def _run(verb: str, options: dict[str, Any]) -> int:
         return command.predict(**options)
     if verb == "step":
         commands = "\n".join(options["commands"]) if options["commands"] else None
-        return script.run(options["script"], options["arguments"], options["at"], commands)
+        script = importlib.import_module("tinygrad_sm.debug.stepping.script")  # `train` does not wait for it
+        return int(script.run(options["script"], options["arguments"], options["at"], commands))
     output = options.pop("output", None)
     flags = {name: options.pop(name, False) for name in ("resume", "quiet")}
     return command.train(options, output=output, **flags)

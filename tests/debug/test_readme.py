@@ -23,6 +23,11 @@ def shown_after(command):
     return next(body for language, body in BLOCKS if body.startswith(command))
 
 
+def without_rounding(text):
+    """A text without the rounding errors that it tells, which depend on the processor."""
+    return re.sub(r"(largest difference) \S+", r"\1", text)
+
+
 @pytest.fixture(autouse=True)
 def lesson(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -32,7 +37,7 @@ def lesson(tmp_path, monkeypatch):
 def test_the_session_with_the_stepper(capsys, monkeypatch):
     command, _, expected = shown_after("$ python -m tinygrad_sm step -c").partition("\n")
     assert main(shlex.split(command)[4:]) == 0
-    assert capsys.readouterr().out == expected
+    assert without_rounding(capsys.readouterr().out) == without_rounding(expected)
 
 
 @pytest.mark.parametrize("expression", ["debug.source(loss)", "loss.tape()"])
