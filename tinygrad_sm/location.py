@@ -111,7 +111,7 @@ class Location:
             return None
         encoded = self.source_line.encode()
         stop = end if end_line == line else len(encoded)
-        return len(encoded[:start].decode(errors="ignore")), len(encoded[:stop].decode(errors="ignore"))
+        return characters(encoded[:start]), characters(encoded[:stop])
 
     def __str__(self) -> str:
         """`file:line`, the file relative to the working directory where it lies below it, or a notebook's `In[3]`."""
@@ -141,6 +141,11 @@ class Location:
         left = indent if end <= width + indent else max(indent, start - width // 4)
         mark = " " * _columns_of(text[left:start]) + "~" * _columns_of(text[start : min(end, left + width)])
         return [text[left : left + width], *([mark] if end else [])]
+
+
+def characters(encoded: bytes) -> int:
+    """How many characters the beginning of a line in UTF-8 has: Python counts columns in bytes."""
+    return len(encoded.decode(errors="ignore"))
 
 
 def _columns_of(text: str) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 
 from tinygrad_sm.debug.naming import Names, variables_of_caller
 from tinygrad_sm.debug.symbols.formulas import forward_formula, rule_formula
-from tinygrad_sm.display import argument, describe
+from tinygrad_sm.display import argument, describe, node_shapes
 from tinygrad_sm.effects import first_overwritten
 from tinygrad_sm.engine.primitive import Primitive, Rule
 from tinygrad_sm.engine.tape import Edge, Node, Sweep, reachable
@@ -85,8 +85,9 @@ class Step:
         return " ; ".join(self.recording.rule_formula(self.node, each.position) for each in self.contributions)
 
     def __repr__(self) -> str:
-        shapes = ", ".join(str(value.shape) for value in self.node.values)
-        return f"<Step {shapes} {self.phase} {self.op.name}{f' {self.location}' if self.location else ''}>"
+        return (
+            f"<Step {node_shapes(self.node)} {self.phase} {self.op.name}{f' {self.location}' if self.location else ''}>"
+        )
 
 
 class Recording:

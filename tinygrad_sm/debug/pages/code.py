@@ -9,7 +9,7 @@ import linecache
 from collections.abc import Iterable
 from typing import Any
 
-from tinygrad_sm.location import Location
+from tinygrad_sm.location import Location, characters
 
 CONTEXT = 3  # lines above and below
 LONGEST = 300  # characters of a line
@@ -50,8 +50,8 @@ def _mark(lines: list[str], number: int, start: int | None, end: int | None) -> 
     """Columns from bytes, which Python counts in, to characters; from the indentation, or to the end, where unknown."""
     text = lines[number - 1].rstrip()
     encoded = text.encode()
-    first = len(text) - len(text.lstrip()) if start is None else len(encoded[:start].decode(errors="ignore"))
-    last = len(text) if end is None else len(encoded[:end].decode(errors="ignore"))
+    first = len(text) - len(text.lstrip()) if start is None else characters(encoded[:start])
+    last = len(text) if end is None else characters(encoded[:end])
     return number, first, last
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygrad_sm.debug.pages.arrays import Arrays, nested, summary
 from tinygrad_sm.debug.pages.code import marks, shown_code
-from tinygrad_sm.debug.recording import Contribution, Recording, Step, checked
+from tinygrad_sm.debug.recording import Contribution, Recording, Step
 from tinygrad_sm.debug.scripts.derivation import derived_lines
 from tinygrad_sm.display import node_shapes
 from tinygrad_sm.engine.tape import Edge
@@ -45,11 +45,10 @@ def page_data(recording: Recording, title: str) -> Dict:
 
 def overview(recording: Recording) -> str:
     """The recording in one line: the output and the number of steps."""
-    node, output = checked(recording.output, "debug.player")
     value = recording.output.data
     what = f"= {summary(value)}" if value.size == 1 else f"{value.shape}"
     counts = f"{len(recording.forward)} steps forward, {len(recording.backward)} back"
-    return f"{recording.names.of(node, output)} {what}, {value.dtype}; {counts}"
+    return f"{recording.names.of(*recording.edge)} {what}, {value.dtype}; {counts}"
 
 
 def sentence(step: Step) -> str:
@@ -206,9 +205,8 @@ def _values(recording: Recording) -> list[Dict]:
 
 def _arrivals(recording: Recording) -> dict[Edge, list[Dict]]:
     """The gradient of each value as it comes together: the step after which it is so, and how much of it is there."""
-    output = checked(recording.output, "debug.player")
-    seed = {"step": len(recording.forward), "summary": _cut(summary(recording.cotangents[output])), "part": ""}
-    arrivals = {output: [seed]}
+    seed = {"step": len(recording.forward), "summary": _cut(summary(recording.seed)), "part": ""}
+    arrivals = {recording.edge: [seed]}
     for step in recording.backward:
         for each in step.contributions:
             part = f"{each.ordinal} of {each.count}" if each.ordinal < each.count else ""

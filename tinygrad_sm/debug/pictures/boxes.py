@@ -165,7 +165,7 @@ class Writer:
         own = set(group.nodes)
         edges = [(node, i) for node in group.nodes for i in range(len(node.values))]
         readers = self.recording.readers
-        root = self.recording.output._edge
+        root = self.recording.edge
         return [edge for edge in edges if edge == root or any(reader not in own for reader, _ in readers.get(edge, ()))]
 
     def _place(self, location: Location | None) -> tuple[str, str]:

@@ -106,11 +106,9 @@ def _arrow(start: int, end: int, told: list[tuple[str, tuple[int, ...], int]]) -
 
 def _title(recording: Recording) -> str:
     """The output by its name, with its value where that is one number."""
-    edge = recording.output._edge
-    assert edge is not None  # or there would be no recording
     value = recording.output.data
     said = number(value.item()) if value.size == 1 else f"array of shape {value.shape}"
-    return f"{recording.names.of(*edge)} = {said}"
+    return f"{recording.names.of(*recording.edge)} = {said}"
 
 
 def _folding_notes(operations: int, boxes: int, folding: Folding, fold: bool | None) -> Iterator[str]:

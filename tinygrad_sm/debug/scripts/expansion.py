@@ -18,7 +18,7 @@ from tinygrad_sm.debug.scripts.borrowing import Borrowed
 from tinygrad_sm.debug.symbols.formulas import argument_terms, option_terms, outputs_named
 from tinygrad_sm.debug.symbols.numpy_code import named_result, tidy
 from tinygrad_sm.debug.symbols.opening import Opener, UnopenableError
-from tinygrad_sm.debug.symbols.terms import Term, close, gathered
+from tinygrad_sm.debug.symbols.terms import Term, close, codes_of, gathered
 from tinygrad_sm.engine.tape import RECORDING, Edge, Node
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.operand import plain
@@ -70,7 +70,7 @@ def expanded(recording: Recording, borrowed: Borrowed, *, textbook: bool = True)
                     _expand(node, recording, borrowed, tensors, result, textbook)
     finally:
         RECORDING.reset(token)
-    return result._replace(output=tensors[recording.output._edge])  # type: ignore[index]  # so does the output
+    return result._replace(output=tensors[recording.edge])
 
 
 def _expand(
@@ -137,8 +137,7 @@ def _one_step(
         code = opener.operation(op, plain_args, options).code
     except UnopenableError:
         opener.statements.clear()
-        codes = {key: term.code for key, term in options.items()}
-        code = borrowed.operation(op, [term.code for term in plain_args], codes)
+        code = borrowed.operation(op, [term.code for term in plain_args], codes_of(options))
     return Term(recorded, code)
 
 

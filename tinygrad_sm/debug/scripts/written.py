@@ -126,14 +126,14 @@ class Source:
                 yield line
             elif large and line.array and line.array == self._first_large(limit):
                 yield Line('data = np.load(Path(__file__).with_suffix(".npz"))  # the larger arrays, beside this file')
-                yield self._array_line(line.array, limit)
+                yield self._array_line(line.array)
             else:
                 yield from self._array_lines(line.array, limit) if line.array else (line,)
 
     def _first_large(self, limit: int | None) -> str:
         return next(name for name, value in self.arrays.items() if limit is not None and value.size > limit)
 
-    def _array_line(self, name: str, limit: int | None) -> Line:
+    def _array_line(self, name: str) -> Line:
         value = self.arrays[name]
         code = self._laid(value, f'data["{name}"]')
         return Line(f"{name} = {code}  # {value.shape} {value.dtype}", None, name)
@@ -146,7 +146,7 @@ class Source:
     def _array_lines(self, name: str, limit: int | None) -> Iterator[Line]:
         value = self.arrays[name]
         if limit is not None and value.size > limit:
-            yield self._array_line(name, limit)
+            yield self._array_line(name)
             return
         indent = "\n" + " " * len(f"{name} = ")
         for row in f"{name} = {self._laid(value, array_literal(value))}".replace("\n", indent).split("\n"):

@@ -50,9 +50,7 @@ def arrived(step: Step) -> dict[Edge, Any]:
     if step.phase == "forward":
         return {}
     recording = step.recording
-    start = recording.output._edge
-    assert start is not None  # or there would be no recording
-    found = {start: recording.cotangents[start]}
+    found = {recording.edge: recording.seed}
     for earlier in recording.backward[: step.index - recording.backward[0].index + 1]:
         found |= {each.edge: each.total for each in earlier.contributions}
     return found

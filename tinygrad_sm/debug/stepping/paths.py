@@ -30,7 +30,7 @@ def paths(recording: Recording, target: Edge) -> str:
     counts = count_paths(recording, target)
     count, work = counts.get(target, 0), sum(counts.values())
     name, gradient = recording.names.gradient(target), recording.cotangents.get(target)
-    if gradient is None or count == 0 or target == recording.output._edge:
+    if gradient is None or count == 0 or target == recording.edge:
         return f" no path: {name} is {'where backward starts' if gradient is not None else 'zero everywhere'}"
     if count <= MOST_PATHS and work <= MOST_RULES:
         many = f"{count} path{'s' * (count > 1)}"
@@ -66,8 +66,7 @@ def count_paths(recording: Recording, target: Edge) -> dict[Edge, int]:
     for node in recording.nodes:  # oldest first
         if any(edge and edge[0] in leads and (edge[0] is not target[0] or edge == target) for edge in node.parents):
             leads.add(node)
-    root = recording.output._edge
-    assert root is not None  # or there would be no recording
+    root = recording.edge
     counts: dict[Edge, int] = {root: 1} if root[0] in leads else {}
     for node in reversed(recording.nodes):
         through = min(CEILING, sum(counts.get((node, i), 0) for i in range(len(node.values))))
@@ -79,8 +78,7 @@ def count_paths(recording: Recording, target: Edge) -> dict[Edge, int]:
 
 def walk(recording: Recording, target: Edge, counts: dict[Edge, int]) -> Iterator[tuple[Path | None, Any]]:
     """Every path from the output to the target with what it alone contributes to the gradient."""
-    root = recording.output._edge
-    assert root is not None
+    root = recording.edge
     waiting: list[tuple[Edge, Any, Path | None]] = [(root, recording.cotangents[root], None)]
     while waiting:
         edge, g, path = waiting.pop()

@@ -153,7 +153,7 @@ def _source_of(recording: Recording, edge: Edge) -> str:
     nodes = [node for node, _ in recording.readers.get(edge, [])]
     if nodes:
         return f"from {numbers(recording, nodes)}"
-    return "where backward starts" if edge == recording.output._edge else "nothing arrived"
+    return "where backward starts" if edge == recording.edge else "nothing arrived"
 
 
 def numbers(recording: Recording, nodes: Sequence[Node]) -> str:

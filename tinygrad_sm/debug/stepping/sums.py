@@ -119,7 +119,7 @@ def why(recording: Recording, edge: Edge, index: Index) -> str:
     name = recording.names.gradient(edge) + element(index)
     arrived = recording.contributions_to(edge)
     if not arrived:
-        if edge == recording.output._edge:
+        if edge == recording.edge:
             return f" {name} = {number(recording.cotangents[edge][index])}: backward starts there"
         return f" {name} = 0: nothing arrives there"
     found = [sum_of(step, contribution, index) for step, contribution in arrived]

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tinygrad_sm.debug.naming import Names
-from tinygrad_sm.debug.symbols.numpy_code import call, constant, sequence, subscript_number, summed, tidy
+from tinygrad_sm.debug.symbols.numpy_code import call, constant, sequence, subscript_number, summed, text, tidy
 from tinygrad_sm.debug.symbols.opening import Opener, UnopenableError
 from tinygrad_sm.debug.symbols.terms import Term, codes_of, fixed, gathered, variable
 from tinygrad_sm.engine.tape import Node
@@ -44,7 +44,7 @@ def forward_formula(node: Node, names: Names) -> str:
         codes = [each.code for each in args]
         codes = [sequence(codes, list)] if node.op.variadic else codes
         term = Term(None, call(ast.Name(node.op.name), codes, codes_of(options), node.op))
-    return f"{outputs_named(node, names)} = {ast.unparse(ast.fix_missing_locations(term.code))}"
+    return f"{outputs_named(node, names)} = {text(term.code)}"
 
 
 def rule_formula(node: Node, position: int, names: Names) -> str:
@@ -58,8 +58,8 @@ def rule_formula(node: Node, position: int, names: Names) -> str:
             statements, term = min((statements, term), shorter, key=lambda opened: len(opened[0]))
     except UnopenableError:
         return f"{name} = {rule_call(node, position, names)}"
-    parts = [ast.unparse(each) for each in statements]
-    return " ; ".join([*parts, f"{name} = {ast.unparse(ast.fix_missing_locations(term))}"])
+    parts = [text(each) for each in statements]
+    return " ; ".join([*parts, f"{name} = {text(term)}"])
 
 
 def _opened(node: Node, position: int, names: Names, open_helpers: bool) -> tuple[list[ast.stmt], ast.expr]:
@@ -91,7 +91,7 @@ def rule_call(node: Node, position: int, names: Names) -> str:
     terms = rule_terms(node, position, names, variable(None, "g"))
     rule, options = node.op.rule(position), codes_of(option_terms(node, names))
     code = call(ast.Name(rule.__name__), [term.code for term in terms], options, rule)
-    return ast.unparse(ast.fix_missing_locations(code))
+    return text(code)
 
 
 def rule_terms(node: Node, position: int, names: Naming, g: Term, operands: Term | None = None) -> list[Term]:

@@ -39,7 +39,6 @@ from tinygrad_sm.debug.symbols.terms import (
     same,
 )
 from tinygrad_sm.engine.primitive import Primitive
-from tinygrad_sm.location import PACKAGE
 from tinygrad_sm.operand import plain
 
 
@@ -407,7 +406,6 @@ class Opener(ast.NodeVisitor):
 
     def spelled(self, op: Primitive, args: Sequence[Term], options: Mapping[str, Term]) -> Term | None:
         """An operation as NumPy itself spells it, as an operator or a function; None where NumPy does not."""
-        value = result_of(op, args, options)
         for function in op.numpy:
             symbol = numpy_code.OPERATORS.get(function)
             if symbol is not None and not options:
@@ -417,7 +415,7 @@ class Opener(ast.NodeVisitor):
                     theirs = result_of(function, args, options)
             except (TypeError, ValueError, IndexError):
                 continue
-            if same(theirs, plain(value)):
+            if same(theirs, result_of(op, args, options)):
                 name = ast.Attribute(ast.Name("np"), numpy_code.name_in_numpy(function))
                 return self._as_code(Term(function, name, True), args, options)
         return None
@@ -491,9 +489,7 @@ class Opener(ast.NodeVisitor):
 def _is_ours(function: Any) -> bool:
     """Whether a function is one of this package or of the user's, which can be opened, rather than one of NumPy's."""
     module = getattr(function, "__module__", None) or ""
-    return isinstance(function, Primitive) or (
-        inspect.isfunction(function) and (module.partition(".")[0] == PACKAGE or module.partition(".")[0] != "numpy")
-    )
+    return isinstance(function, Primitive) or (inspect.isfunction(function) and module.partition(".")[0] != "numpy")
 
 
 def _is_metadata_call(function: Any) -> bool:
