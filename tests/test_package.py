@@ -30,7 +30,18 @@ ENGINE_ORDER = ["primitive", "tape", "tensor", "transforms", "__init__"]
 ENGINE_LINES = 700
 # And among the parts of the readers for people.
 DEBUG_ORDER = [
-    *("literals", "text", "naming", "symbols", "recording", "comparison", "explanation", "diagnosis", "nonfinite"),
+    *(
+        "literals",
+        "text",
+        "replaced",
+        "naming",
+        "symbols",
+        "recording",
+        "comparison",
+        "explanation",
+        "diagnosis",
+        "nonfinite",
+    ),
     *("monitoring", "scripts", "pictures", "pages", "stepping", "__init__"),
 ]
 

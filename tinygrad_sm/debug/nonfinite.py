@@ -9,7 +9,6 @@ expression of a rule. Read `diagnosis.py` for what is said about it.
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
@@ -21,6 +20,7 @@ import numpy as np
 
 from tinygrad_sm.debug.diagnosis import DIVERGED, Event, Operand, first, number, remedy, remedy_of_rule, wrapped
 from tinygrad_sm.debug.naming import argument_name, expression_at
+from tinygrad_sm.debug.replaced import Replaced
 from tinygrad_sm.display import argument
 from tinygrad_sm.engine import tensor, transforms
 from tinygrad_sm.engine.primitive import Primitive, Rule
@@ -59,10 +59,11 @@ def numerics(*, backward: bool = True) -> Iterator[None]:
     ...
     """
     token = WATCHING.set(_Watch(backward))
+    _REPLACED.acquire()
     try:
-        with _installed():
-            yield
+        yield
     finally:
+        _REPLACED.release()
         WATCHING.reset(token)
 
 
@@ -273,28 +274,4 @@ def _call(node: Node) -> tuple[Sequence[Any], Mapping[str, Any]]:
 
 
 # What is replaced while a context is open. Other threads pass through it and find nothing to watch.
-_REPLACED: tuple[tuple[Any, str, Any, Any], ...] = (
-    (Primitive, "run", _plain_run, _run),
-    (tensor, "Sweep", Sweep, _WatchedSweep),
-    (transforms, "Sweep", Sweep, _WatchedSweep),
-)
-_lock = threading.Lock()
-_open = 0  # contexts, of all threads
-
-
-@contextmanager
-def _installed() -> Iterator[None]:
-    """The watching versions in place, until the last context is closed."""
-    global _open
-    with _lock:
-        _open += 1
-        for owner, name, _, watching in _REPLACED:
-            setattr(owner, name, watching)
-    try:
-        yield
-    finally:
-        with _lock:
-            _open -= 1
-            if not _open:
-                for owner, name, plain_one, _ in _REPLACED:
-                    setattr(owner, name, plain_one)
+_REPLACED = Replaced((Primitive, "run", _run), (tensor, "Sweep", _WatchedSweep), (transforms, "Sweep", _WatchedSweep))

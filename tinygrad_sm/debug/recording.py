@@ -85,9 +85,8 @@ class Step:
         return " ; ".join(self.recording.rule_formula(self.node, each.position) for each in self.contributions)
 
     def __repr__(self) -> str:
-        return (
-            f"<Step {node_shapes(self.node)} {self.phase} {self.op.name}{f' {self.location}' if self.location else ''}>"
-        )
+        place = f" {self.location}" if self.location else ""
+        return f"<Step {node_shapes(self.node)} {self.phase} {self.op.name}{place}>"
 
 
 class Recording:

@@ -17,6 +17,7 @@ import numpy as np
 from tinygrad_sm.debug.monitoring.curves import draw_watched
 from tinygrad_sm.debug.monitoring.health import Row, report
 from tinygrad_sm.debug.monitoring.moments import Moments, moments_of, pooled
+from tinygrad_sm.debug.replaced import Replaced
 from tinygrad_sm.engine.tape import Edge, Node, Sweep
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import ArgumentError, DTypeError
@@ -271,11 +272,7 @@ def _noted_exit(self: Sweep, kind: object, error: BaseException | None, tracebac
         watched._finished(self)
 
 
-_REPLACED: tuple[tuple[Any, str, Any, Any], ...] = (
-    (Module, "__call__", _plain_call, _noted_call),
-    (Sweep, "add", _plain_add, _noted_add),
-    (Sweep, "__exit__", _plain_exit, _noted_exit),
-)
+_REPLACED = Replaced((Module, "__call__", _noted_call), (Sweep, "add", _noted_add), (Sweep, "__exit__", _noted_exit))
 
 
 def _open(watched: Watch) -> weakref.finalize[Any, Any]:
@@ -284,15 +281,13 @@ def _open(watched: Watch) -> weakref.finalize[Any, Any]:
     reference = weakref.ref(watched)
     with _lock:
         _watches = (*_watches, reference)
-        for owner, name, _, noting in _REPLACED:
-            setattr(owner, name, noting)
+    _REPLACED.acquire()
     return weakref.finalize(watched, _close, reference)
 
 
 def _close(reference: weakref.ref[Watch]) -> None:
-    """Put the engine's own versions back when nobody takes notes any more."""
+    """Let the engine's own versions come back when nobody takes notes any more."""
     global _watches
     with _lock:
         _watches = tuple(each for each in _watches if each is not reference)
-        for owner, name, original, _ in _REPLACED if not _watches else ():
-            setattr(owner, name, original)
+    _REPLACED.release()
