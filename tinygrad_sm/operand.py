@@ -169,3 +169,14 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)([plain(item) for item in value])
     return value.data if isinstance(value, Operand) else value
+
+
+def as_array(value: Any, dtype: Any = None) -> Any:
+    """What `np.asarray` makes of a value; an operand, which stands for an array, stays one.
+
+    >>> as_array([1, 2], float)
+    array([1., 2.])
+    """
+    if isinstance(value, Operand):
+        return value if dtype is None else value.astype(dtype)
+    return np.asarray(value, dtype=dtype)
