@@ -20,6 +20,7 @@ PACKAGE = ROOT / "tinygrad_sm"
 # A part of the package imports only parts that stand before it.
 ORDER = [
     *("location", "display", "errors", "effects", "randomness", "methods", "numpy_calls", "operand", "state", "files"),
+    *("replaced", "threads"),
     *("engine", "checking", "ops", "nn", "optim", "data", "compiler", "train", "debug"),
     *("interop", "estimators", "course", "__main__", "__init__"),
 ]
@@ -33,7 +34,6 @@ DEBUG_ORDER = [
     *(
         "literals",
         "text",
-        "replaced",
         "naming",
         "symbols",
         "recording",

@@ -20,7 +20,6 @@ import numpy as np
 
 from tinygrad_sm.debug.diagnosis import DIVERGED, Event, Operand, first, number, remedy, remedy_of_rule, wrapped
 from tinygrad_sm.debug.naming import argument_name, expression_at
-from tinygrad_sm.debug.replaced import Replaced
 from tinygrad_sm.display import argument
 from tinygrad_sm.engine import tensor, transforms
 from tinygrad_sm.engine.primitive import Primitive, Rule
@@ -28,6 +27,7 @@ from tinygrad_sm.engine.tape import RUNNING, Edge, Node, Sweep
 from tinygrad_sm.errors import NonFiniteError
 from tinygrad_sm.location import Location, Where, caller
 from tinygrad_sm.operand import plain
+from tinygrad_sm.replaced import Replaced
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ import numpy as np
 from tinygrad_sm.debug.monitoring.curves import draw_watched
 from tinygrad_sm.debug.monitoring.health import Row, report
 from tinygrad_sm.debug.monitoring.moments import Moments, moments_of, pooled
-from tinygrad_sm.debug.replaced import Replaced
 from tinygrad_sm.engine.tape import Edge, Node, Sweep
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import ArgumentError, DTypeError
@@ -25,6 +24,7 @@ from tinygrad_sm.files import PathLike
 from tinygrad_sm.nn.module import Module, Parameter
 from tinygrad_sm.numpy_calls import flat
 from tinygrad_sm.operand import plain
+from tinygrad_sm.replaced import Replaced
 
 
 def watch(model: Module, *, every: int = 1) -> Watch:

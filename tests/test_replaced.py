@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from tinygrad_sm.debug.replaced import Replaced
+from tinygrad_sm.replaced import Replaced
 
 
 def test_the_original_is_back_after_the_last_user():
