@@ -11,6 +11,7 @@
     |   |-- InPlaceError                  a write that would falsify the tape
     |   |-- StaleValueError               a value changed after it was recorded
     |   `-- RuleError                     a derivative rule that failed or returned the wrong shape
+    |-- CaptureError (RuntimeError)       a function that cannot be compiled as it stands
     |-- NonFiniteError (FloatingPointError) NaN or infinity where debug.numerics() watches for it
     |-- GradcheckError (AssertionError)   a derivative that disagrees with finite differences
     |-- StateError (ValueError)           a state_dict that does not fit the module or optimiser
@@ -112,6 +113,10 @@ class StaleValueError(GradientError):
 
 class RuleError(GradientError):
     """A derivative rule that failed or returned the wrong shape."""
+
+
+class CaptureError(TinygradError, RuntimeError):
+    """A function that cannot be compiled as it stands: a program made of it would be wrong for other data."""
 
 
 class NonFiniteError(TinygradError, FloatingPointError):

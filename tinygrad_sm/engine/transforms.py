@@ -52,7 +52,6 @@ def value_and_grad(f: Callable[..., Any], argnum: int | Sequence[int] = 0) -> Ca
     >>> value_and_grad(lambda x: (x * x).sum())(np.array([1.0, 2.0]))
     (array(5.), array([2., 4.]))
     """
-    single = isinstance(argnum, int)
     positions: Sequence[int] = [argnum] if isinstance(argnum, int) else argnum
 
     @functools.wraps(f)
@@ -76,8 +75,9 @@ def value_and_grad(f: Callable[..., Any], argnum: int | Sequence[int] = 0) -> Ca
         results = [output, *slopes] if nested else [result.detach() for result in (output, *slopes)]
         if not nested and not any(isinstance(arg, Tensor) for arg in args):
             results = [result.data for result in results]
-        return results[0], results[1] if single else tuple(results[1:])
+        return results[0], results[1] if isinstance(argnum, int) else tuple(results[1:])
 
+    differentiated.argnum = argnum  # type: ignore[attr-defined]  # for whoever compiles f and its derivative
     return differentiated
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_sm.effects import Effect
-from tinygrad_sm.engine.tensor import Tensor, record
+from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import ArgumentError
 from tinygrad_sm.ops import (
     binary_cross_entropy_with_logits,
@@ -64,7 +64,7 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, *, generator: np.rand
         return x
     draw = partial(_keep, generator_or_default(generator), np.shape(x), p)
     if isinstance(x, Tensor):
-        return record(dropout_with_mask, (x, draw()), {"p": p}, (Effect("draw", "mask", draw),))
+        return Tensor.record(dropout_with_mask, (x, draw()), {"p": p}, (Effect("draw", "mask", draw),))
     return dropout_with_mask(x, draw(), p)
 
 
