@@ -74,7 +74,8 @@ class Instruction:
     "call"    function(*args, **options): anything else without side effects; returns new arrays
     "draw"    function(): random numbers, in the order in which they stand
     "number"  function(*args): arithmetic on Python numbers alone
-    "guard"   the argument, a value or number, has the truth value options["expected"], or the program does not apply
+    "guard"   function(arg), bool or np.isnan, is options["expected"], or the program does not apply to this call
+    "effect"  function(*args): writes to its arguments, and returns nothing
     """
 
     kind: str
@@ -104,6 +105,7 @@ class Program:
     """Instructions in order, and what is to become of their results."""
 
     inputs: list[Value]
+    numbers: list[Value] = field(default_factory=list)  # those that are given with each call, such as the learning rate
     instructions: list[Instruction] = field(default_factory=list)
     results: Any = ()  # what a call returns: values and constants in tuples
     stores: list[tuple[Value, Value]] = field(default_factory=list)  # (memory, the value that it has afterwards)

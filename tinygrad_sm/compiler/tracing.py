@@ -102,7 +102,9 @@ class Trace:
 
     def number(self, value: Any, name: str) -> TracedNumber:
         """A traced number that may change from call to call."""
-        return TracedNumber(self, Value("number", (), np.dtype(type(value)), (), name), value)
+        known = Value("number", (), np.dtype(type(value)), (), name)
+        self.program.numbers.append(known)
+        return TracedNumber(self, known, value)
 
     def emit(
         self, kind: str, function: Callable[..., Any], args: Sequence[Any], options: dict[str, Any], result: Any
