@@ -1,0 +1,171 @@
+"""From what a function did to a program: the forwards of its calls, the rules on the way back, the optimiser's update.
+
+The way back is the engine's own: a copy of the tape that holds traced arrays in place of arrays is swept by
+`engine.tape.Sweep`, and the rules that it calls write themselves down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_sm.compiler.capture import Call, Capture, drawn
+from tinygrad_sm.compiler.program import Array, Instruction, Origin, Program, Value, replaced
+from tinygrad_sm.compiler.tracing import Trace, Traced, UntraceableError, gathered
+from tinygrad_sm.display import argument
+from tinygrad_sm.effects import tick
+from tinygrad_sm.engine.tape import Edge, Node, Sweep
+from tinygrad_sm.engine.tensor import Tensor
+
+
+class Lowering:
+    """The program of one captured run, in the making.
+
+    Args: captured: the run; constants: ids of arrays that it made anew and that are alike in every run; whole: see
+    `Trace`. Arrays of the run are known by identity, and `arrays` says which traced array stands for each.
+    """
+
+    def __init__(self, captured: Capture, constants: set[int], *, whole: bool = False) -> None:
+        self.trace = Trace(whole=whole)
+        self.constants = constants
+        self.arrays: dict[int, Any] = {}
+        self.residuals: dict[int, Any] = {}  # by the id of the output
+        self.nan_tests = False
+        for i, each in enumerate(captured.inputs):
+            self.arrays[id(each._data)] = self.trace.given("input", each._data, f"x{i}")
+        for source in captured.sources.values():
+            self.memory(source._data, source.name or "constant")
+        for call in captured.calls:
+            self._forward(call)
+
+    @property
+    def program(self) -> Program:
+        """The program as far as it goes."""
+        return self.trace.program
+
+    def memory(self, array: Array, name: str) -> Any:
+        """What stands for an array that outlives the call."""
+        if id(array) not in self.arrays:
+            self.arrays[id(array)] = self.trace.given("memory", array, name)
+        return self.arrays[id(array)]
+
+    def known(self, item: Any) -> Any:
+        """What stands for an argument: traced arrays for arrays, and for those in tuples, lists and slices."""
+        return replaced(item, self._known)
+
+    def _known(self, item: Any) -> Any:
+        if not isinstance(item, np.ndarray):
+            return item
+        if id(item) in self.constants and id(item) not in self.arrays:
+            return item
+        return self.memory(item, "constant")
+
+    def result(self, item: Any) -> Any:
+        """What the program returns in the place of a tensor or array of the captured result."""
+        traced = self.known(item._data if isinstance(item, Tensor) else item)
+        return traced.read() if isinstance(traced, Traced) else traced
+
+    def _forward(self, call: Call) -> None:
+        """Write down the forward of a call."""
+        origin = Origin("forward", call.op.name, call.where)
+        self.trace.origin = origin
+        random = drawn(call)
+        for i, array in enumerate(call.args):
+            effect = random.get(argument(call.op, i))
+            if effect:
+                self.arrays[id(array)] = self.trace.emit("draw", effect.repeat, (), {}, array)
+        args, options = self.known(tuple(call.args)), self.known(call.kwargs)
+        out, residual = self.trace.operation(call.op, args, options, origin)
+        outs = out if isinstance(out, tuple) else (out,)
+        for traced, array in zip(outs, call.outs, strict=True):
+            self.arrays[id(array)] = traced
+        self.residuals[id(call.outs[0])] = residual
+
+    def backward(self, output: Tensor, leaves: Sequence[Tensor]) -> list[Any]:
+        """Write down the way back from a scalar; returns what stands for the gradient of each leaf."""
+        assert output._edge is not None
+        mirrored: dict[Node, Node] = {}
+        for node in output.tape():
+            mirrored[node] = self._mirrored(node, mirrored)
+        residuals = {mirrored[node]: self.residuals.get(id(node.values[0])) for node in mirrored}
+        targets = [(mirrored[leaf._edge[0]], leaf._edge[1]) for leaf in leaves if leaf._edge]
+        root: Edge = mirrored[output._edge[0]], output._edge[1]
+        seed = np.ones(output.shape, output.dtype)
+        with Sweep(root, seed, targets=targets, wrap=lambda value, edge: value) as sweep:
+            for rule, arguments, options in sweep:
+                node = sweep.node
+                assert node.op is not None
+                self.trace.origin = Origin("backward", node.op.name, node.where)
+                self.nan_tests |= node.op.elementwise
+                sweep.contribution = self._rule(rule, arguments, options, residuals.pop(node, None))
+        return [sweep.cotangents[target] for target in targets]
+
+    def _mirrored(self, node: Node, mirrored: Mapping[Node, Node]) -> Node:
+        """A node like another one, of traced arrays."""
+        parents = tuple((mirrored[edge[0]], edge[1]) if edge else None for edge in node.parents)
+        args, kwargs, out = self.known(node.args), self.known(node.kwargs), self.known(node.out)
+        return Node(node.op, args, kwargs, parents, out, order=tick(), where=node.where, module=node.module)
+
+    def _rule(self, rule: Callable[..., Any], arguments: Any, options: dict[str, Any], residual: Any) -> Any:
+        """Write down a rule, with what its forward kept if it kept something; as a call it starts from its arguments."""
+        why = ""
+        for given in ({**options, "residual": residual}, options)[residual is None :]:
+            try:
+                return self.trace.attempt(rule, arguments, given, self.trace.origin)
+            except UntraceableError as error:
+                why = str(error)
+        return self.trace.call(rule, arguments, options, self.trace.origin, why)
+
+    def gather(self, gradients: Sequence[Any]) -> Any:
+        """Write down the gradients one after another in one flat array."""
+        arrays = [each.example if isinstance(each, Traced) else each for each in gradients]
+        return self.trace.emit("gather", gathered, (list(gradients),), {}, gathered(arrays))
+
+    def watch_for_nan(self, gradient: Any) -> None:
+        """Leave the program if a gradient holds NaN: the engine's law of 0 times infinity is not in it."""
+        if self.nan_tests and isinstance(gradient, Traced):
+            self.trace.origin = Origin("backward", "NaN")
+            square = np.vdot(gradient, gradient)
+            args, options = (square.read(),), {"expected": False}
+            self.program.instructions.append(Instruction("guard", np.isnan, args, options, (), self.trace.origin))
+
+    def update(self, optimizer: Any, data: Array, gradient: Any, state: Mapping[str, Array]) -> None:
+        """Write down an optimiser's update of an array, in place; as one call where it cannot be traced."""
+        origin = Origin("update", type(optimizer).__name__)
+        variables = {name: self.trace.given("memory", array, name) for name, array in state.items()}
+        traced, rate = self.trace.given("memory", data, "parameters"), optimizer.lr
+        given, before = dict(variables), {name: each.value for name, each in variables.items()}
+        old = traced.value
+        optimizer.lr = self.trace.number(rate, "lr")
+        try:
+            self.trace.attempt(optimizer.update, (traced, gradient, given), {}, origin)
+        except UntraceableError as error:
+            self.trace.calls.append((origin, str(error)))
+            args = (old, gradient.read(), *before.values())
+            function = _updating(optimizer, tuple(state))
+            self.program.instructions.append(Instruction("effect", function, args, {}, (), origin))
+            return
+        finally:
+            optimizer.lr = rate
+        for memory, each in ((old, traced), *((before[name], given[name]) for name in state)):
+            if each.read() is not memory:
+                self.program.stores.append((memory, each.read()))
+
+
+def _updating(optimizer: Any, names: tuple[str, ...]) -> Callable[..., None]:
+    """An optimiser's update as a function of arrays."""
+
+    def update(data: Array, gradient: Array, *state: Array) -> None:
+        optimizer.update(data, gradient, dict(zip(names, state, strict=True)))
+
+    return update
+
+
+def values_of(items: Any) -> Any:
+    """The values that traced arrays stand for."""
+    return replaced(items, lambda item: item.read() if isinstance(item, Traced) else item)
+
+
+__all__ = ["Lowering", "Value", "values_of"]
