@@ -10,6 +10,7 @@ import numpy as np
 
 from tinygrad_sm.engine.primitive import Array, primitive
 from tinygrad_sm.errors import DTypeError
+from tinygrad_sm.operand import as_array
 from tinygrad_sm.ops.samples import Sample, distinct, normal
 
 SMOOTH = [Sample(normal(2, 3)), Sample(normal())]
@@ -131,7 +132,7 @@ def dropout(x: Array, mask: Array, p: float = 0.5) -> Array:
     >>> dropout(np.array([1.0, 2.0]), np.array([True, False]), 0.5)
     array([2., 0.])
     """
-    if np.asarray(mask).dtype.kind != "b":
+    if as_array(mask).dtype.kind != "b":
         raise DTypeError("the mask holds booleans", remedy="to draw one, call nn.functional.dropout(x, p)")
     return np.where(mask, np.divide(x, 1 - p), 0)
 

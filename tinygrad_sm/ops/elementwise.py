@@ -14,6 +14,7 @@ import numpy as np
 
 from tinygrad_sm.engine.primitive import Array, primitive
 from tinygrad_sm.errors import DTypeError
+from tinygrad_sm.operand import as_array
 from tinygrad_sm.ops.samples import Sample, booleans, distinct, normal, uniform
 
 UNARY = [Sample(normal(2, 3)), Sample(normal()), Sample(normal(0, 3))]
@@ -433,7 +434,7 @@ def astype(x: Array, dtype: Any) -> Array:
     """
     if np.dtype(dtype).kind not in "biuf":
         raise DTypeError(f"tensors hold real numbers, not {np.dtype(dtype)}")
-    return np.asarray(x).astype(dtype)
+    return as_array(x).astype(dtype)
 
 
 @astype.vjp("x")

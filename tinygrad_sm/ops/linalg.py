@@ -12,6 +12,7 @@ import numpy as np
 
 from tinygrad_sm.engine.primitive import Array, primitive
 from tinygrad_sm.numpy_calls import unbroadcast
+from tinygrad_sm.operand import as_array
 from tinygrad_sm.ops.samples import Sample, normal
 
 
@@ -76,13 +77,13 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     >>> linear(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]), np.array([0.5]))
     array([[11.5]])
     """
-    weight = np.asarray(weight)
+    weight = as_array(weight)
     if weight.ndim != 2:
         raise ValueError("weight must be a matrix")
-    out = np.asarray(x) @ weight
+    out = as_array(x) @ weight
     if bias is None:
         return out
-    bias = np.asarray(bias)
+    bias = as_array(bias)
     if bias.shape != weight.shape[1:]:
         raise ValueError("bias must be as long as the rows of weight")
     if bias.dtype != out.dtype:

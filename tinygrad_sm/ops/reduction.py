@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinygrad_sm.engine.primitive import Array, primitive
+from tinygrad_sm.operand import as_array
 from tinygrad_sm.ops.samples import Sample, distinct, normal
 
 Axis = int | tuple[int, ...] | None
@@ -137,7 +138,7 @@ def std(x: Array, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> A
     >>> float(std(np.array([1.0, 3.0])))
     1.0
     """
-    x = np.asarray(x)
+    x = as_array(x)
     x = x if x.dtype.kind == "f" else x.astype(float)  # small integers would wrap around
     shifted = x - np.max(x, axis=axis, keepdims=True)  # a constant input must give 0, not the rounding of its mean
     return np.std(shifted, axis=axis, ddof=ddof, keepdims=keepdims)
@@ -176,7 +177,7 @@ def prod_of_others(x: Array, axis: Axis = None) -> Array:
     >>> prod_of_others(np.array([2.0, 0.0, 5.0]))
     array([ 0., 10.,  0.])
     """
-    rows = _reduced_last(np.asarray(x), axis)
+    rows = _reduced_last(as_array(x), axis)
     from_left = np.cumprod(np.concatenate([np.ones_like(rows[..., :1]), rows[..., :-1]], axis=-1), axis=-1)
     from_right = np.cumprod(np.concatenate([np.ones_like(rows[..., :1]), rows[..., :0:-1]], axis=-1), axis=-1)
     return _restored_from_last(from_left * from_right[..., ::-1], np.shape(x), axis)

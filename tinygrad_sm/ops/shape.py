@@ -14,6 +14,7 @@ import numpy as np
 from tinygrad_sm.engine.primitive import Array, primitive
 from tinygrad_sm.errors import UnsupportedError
 from tinygrad_sm.numpy_calls import unbroadcast
+from tinygrad_sm.operand import as_array
 from tinygrad_sm.ops.samples import Sample, distinct, normal
 
 Shape = int | tuple[int, ...]
@@ -199,7 +200,7 @@ def getitem(x: Array, index: Any) -> Array:
     >>> getitem(np.array([1.0, 2.0, 3.0]), slice(1, None))
     array([2., 3.])
     """
-    return np.asarray(x)[index]
+    return as_array(x)[index]
 
 
 @getitem.vjp("x")
@@ -221,7 +222,7 @@ def scatter_add(values: Array, index: Any, shape: tuple[int, ...]) -> Array:
     >>> scatter_add(np.array([1.0, 2.0, 3.0]), np.array([0, 2, 2]), (3,))
     array([1., 0., 5.])
     """
-    values = np.asarray(values)
+    values = as_array(values)
     out = np.zeros(shape, dtype=values.dtype)
     if _selects_once(index):
         out[index] = values
@@ -239,7 +240,7 @@ def _selects_once(index: Any) -> bool:
     """Whether no position can occur twice: an index without integer arrays or lists."""
     parts = index if isinstance(index, tuple) else (index,)
     basic = (int, np.integer, slice, type(None), type(Ellipsis))
-    return all(isinstance(part, basic) or np.asarray(part).dtype.kind == "b" for part in parts)
+    return all(isinstance(part, basic) or as_array(part).dtype.kind == "b" for part in parts)
 
 
 @primitive(
@@ -272,4 +273,4 @@ def index_along_axis(indices: Array, axis: int, shape: tuple[int, ...]) -> tuple
     """The indices for which x[index] is take_along_axis(x, indices, axis)."""
     axis %= len(shape)
     grids = np.ogrid[tuple(slice(n) for n in shape)]
-    return tuple(np.asarray(indices) if i == axis else grid for i, grid in enumerate(grids))
+    return tuple(as_array(indices) if i == axis else grid for i, grid in enumerate(grids))
