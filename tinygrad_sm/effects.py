@@ -9,12 +9,14 @@ import ast
 import functools
 import inspect
 import itertools
+import sys
 import textwrap
 import weakref
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 
 class Effect(NamedTuple):
@@ -27,7 +29,11 @@ class Effect(NamedTuple):
 
 tick = itertools.count(1).__next__  # the order of events: nodes recorded and arrays overwritten
 
-_times: dict[int, int] = {}  # when, by the id of the array that owns the memory
+Span = tuple[int, int]  # of addresses
+_ALL = (0, sys.maxsize)
+_SPANS = 100  # to keep apart in one array; with more of them, all of it counts as overwritten
+
+_times: dict[int, dict[Span, int]] = {}  # when, by the id of the array that owns the memory and the part of it
 _alive: dict[int, weakref.ref[Any]] = {}  # so that an id is forgotten with its array
 _latest = 0
 
@@ -41,7 +47,11 @@ def note_overwrite(*arrays: np.ndarray[Any, Any]) -> None:
         key = id(owner)
         if key not in _alive:
             _alive[key] = weakref.ref(owner, functools.partial(_forget, key))
-        _times[key] = _latest
+        times = _times.get(key, {})
+        if array is owner or len(times) >= _SPANS:
+            _times[key] = {_ALL: _latest}
+        else:
+            _times[key] = {**times, byte_bounds(array): _latest}
 
 
 def _forget(key: int, _: weakref.ref[Any]) -> None:
@@ -58,9 +68,15 @@ def first_overwritten(values: Iterable[tuple[str, Any]], names: Collection[str],
     """Which of the named arrays was overwritten after an event, itself or through a view; empty if none was."""
     for name, value in values:
         for part in value if isinstance(value, tuple) else (value,):
-            if name in names and isinstance(part, np.ndarray) and _times.get(id(_owner(part)), 0) > since:
+            if name in names and isinstance(part, np.ndarray) and _overwritten(part, since):
                 return f"{name} {part.shape}"
     return ""
+
+
+def _overwritten(array: Any, since: int) -> bool:
+    times = _times.get(id(_owner(array)), {})
+    low, high = byte_bounds(array) if times else _ALL
+    return any(time > since and start < high and low < stop for (start, stop), time in times.items())
 
 
 def _owner(array: Any) -> Any:

@@ -8,7 +8,8 @@ import numpy as np
 
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import ArgumentError
-from tinygrad_sm.optim.optimizer import Array, Optimizer
+from tinygrad_sm.optim.optimizer import Optimizer
+from tinygrad_sm.optim.storage import Array, State
 
 
 class Adam(Optimizer):
@@ -24,6 +25,8 @@ class Adam(Optimizer):
     >>> w.data.round(6)
     array([0.9])
     """
+
+    elementwise = True
 
     def __init__(
         self,
@@ -43,25 +46,25 @@ class Adam(Optimizer):
         self.eps = eps
         self.weight_decay = weight_decay
 
-    def start(self, data: Array) -> dict[str, Array]:
+    def start(self, data: Array) -> State:
         return {"steps": np.array(0), "mean": np.zeros_like(data), "square": np.zeros_like(data)}
 
-    def update(self, data: Array, g: Array, state: dict[str, Array]) -> None:
+    def update(self, data: Array, g: Array, state: State) -> None:
         if self.weight_decay:
             g = g + self.weight_decay * data
         self._move(data, g, state)
 
-    def _move(self, data: Array, g: Array, state: dict[str, Array]) -> None:
+    def _move(self, data: Array, g: Array, state: State) -> None:
         beta1, beta2 = self.betas
         mean, square = state["mean"], state["square"]
         state["steps"] += 1
-        t = int(state["steps"])
+        unbias1, unbias2 = [(1 - np.power(beta, state["steps"])).astype(data.dtype) for beta in self.betas]
         mean *= beta1
         mean += (1 - beta1) * g
         square *= beta2
         square += (1 - beta2) * np.square(g)
-        unbiased_mean = mean / (1 - beta1**t)
-        unbiased_square = square / (1 - beta2**t)
+        unbiased_mean = mean / unbias1
+        unbiased_square = square / unbias2
         data -= self.lr * unbiased_mean / (np.sqrt(unbiased_square) + self.eps)
 
 
@@ -74,6 +77,8 @@ class AdamW(Adam):
     0.01
     """
 
+    elementwise = True
+
     def __init__(
         self,
         params: Iterable[Tensor],
@@ -84,6 +89,6 @@ class AdamW(Adam):
     ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay)
 
-    def update(self, data: Array, g: Array, state: dict[str, Array]) -> None:
+    def update(self, data: Array, g: Array, state: State) -> None:
         data -= self.lr * self.weight_decay * data
         self._move(data, g, state)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from tinygrad_sm.display import describe
 from tinygrad_sm.effects import note_overwrite
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import ArgumentError, DTypeError, GradientError, ShapeError, StateError, warn
+from tinygrad_sm.optim.storage import Array, FlatStorage, State, held_elsewhere, side_by_side
 from tinygrad_sm.state import fitted
 
-Array = npt.NDArray[Any]
+SMALL = 4096  # elements of a parameter that is updated together with others; for larger ones gathering costs more
+MOVES = 20  # how often arrays that were replaced are moved together again, before each is updated where it is
+_KEPT = ("lr", "_moves")
+_SETTINGS = (bool, int, float, str, tuple, np.generic)
 
 
 class Optimizer:
@@ -22,7 +25,12 @@ class Optimizer:
 
     Args: params: the tensors to train, leaves that require a gradient; lr: learning rate, settable at any time.
     Raises ArgumentError for no parameters, one given twice or a negative rate, GradientError for one without gradient.
+
+    A subclass whose `update` works element by element, in place, may say so: `elementwise = True`. Its small parameters
+    then lie side by side in one array and are updated by one call, as arrays of one axis.
     """
+
+    elementwise: ClassVar[bool] = False
 
     def __init__(self, params: Iterable[Tensor], lr: float) -> None:
         self.lr = lr
@@ -46,37 +54,118 @@ class Optimizer:
             raise ArgumentError(f"{self}: a negative learning rate", remedy="pass lr=0.1, say")
         self.state = [self.start(p.data) for p in self.params]
         self._warnings: set[str] = set()
+        self._storages: list[FlatStorage] = []
+        self._moves = 0
+        self._move_together()
 
-    def start(self, data: Array) -> dict[str, Array]:
+    def __init_subclass__(cls) -> None:
+        if {"update", "start"} & vars(cls).keys():  # what is true of another rule need not be true of this one
+            cls.elementwise = vars(cls).get("elementwise", False)
+
+    def start(self, data: Array) -> State:
         """The arrays to keep for a parameter, as they are before its first step; none unless overridden."""
         return {}
 
-    def update(self, data: Array, g: Array, state: dict[str, Array]) -> None:
+    def update(self, data: Array, g: Array, state: State) -> None:
         """Move `data` in place against its gradient `g`, with the arrays that `start` made."""
         raise TypeError(f"{type(self).__name__} has no update(self, data, g, state): write one")
 
     def step(self) -> None:
         """Update every parameter that has a gradient. Warns where the gradients were used by a step already."""
-        trained = [(p, p.grad, state) for p, state in zip(self.params, self.state, strict=True) if p.grad is not None]
-        used = False
-        for p, g, _ in trained:
-            if getattr(g, "shape", None) != p.shape or isinstance(g, Tensor):
+        grads = [p.grad for p in self.params]
+        self._check(grads)
+        moved = self._step_together(grads)
+        if len(moved) < len(grads):
+            self._step_apart([i for i, g in enumerate(grads) if g is not None and i not in moved], grads)
+        for p, g in zip(self.params, grads, strict=True):
+            if g is not None:
+                p._used_grad = g
+
+    def _check(self, grads: Sequence[Any]) -> None:
+        """Refuse what is no gradient of its parameter, and warn of a step that does nothing or too much."""
+        used, missing = False, 0
+        for p, g in zip(self.params, grads, strict=True):
+            if g is None:
+                missing += 1
+            elif getattr(g, "shape", None) != p.shape or isinstance(g, Tensor):
                 remedy = f"assign an array of shape {p.shape}, such as t.data, or None"
                 raise ShapeError(
                     f"{self}: grad of a parameter {p.shape} is a {type(g).__name__} {describe(g)}", remedy=remedy
                 )
-            used |= p._used_grad is g
+            elif p._used_grad is g:
+                used = True
         if used:
             self._warn_once(
                 "step() uses gradients that a step has used already, and backward() adds to them: "
                 "call zero_grad() before each backward()"
             )
-        if not trained:
+        if missing == len(grads):
             self._warn_once("step() found no gradients: call loss.backward() before it")
-        for p, g, state in trained:
-            self.update(p.data, g, state)
-            p._used_grad = g
-        note_overwrite(*[p.data for p, _, _ in trained])
+
+    def _step_together(self, grads: Sequence[Any]) -> set[int]:
+        """Update what lies side by side, where all of it has a gradient; which parameters that were."""
+        if not all(storage.holds() for storage in self._storages):
+            self._move_together()
+        moved: set[int] = set()
+        for storage in self._storages:
+            if storage.largest <= SMALL and storage.gather(grads):
+                self.update(storage.data, storage.grad, storage.state)
+                note_overwrite(storage.data)
+                moved.update(storage.indices)
+        return moved
+
+    def _step_apart(self, indices: Sequence[int], grads: Sequence[Any]) -> None:
+        """Update parameters one by one."""
+        storages = [each for each in self._storages if not set(indices).isdisjoint(each.indices)]
+        for storage in storages:
+            storage.part()
+        for i in indices:
+            self.update(self.params[i].data, grads[i], self.state[i])
+        note_overwrite(*[self.params[i].data for i in indices])
+        for storage in storages:
+            storage.join()
+
+    def _move_together(self) -> None:
+        """Put small parameters side by side, unless somebody else keeps replacing their arrays or holds them too."""
+        self._moves += 1
+        self._storages = []
+        if not self.elementwise or self._moves > MOVES:
+            return
+        for group in self._groups(i for i, p in enumerate(self.params) if p.size <= SMALL):
+            if side_by_side([self.params[i] for i in group]) is None:
+                group = [i for i in group if not held_elsewhere(self.params[i])]
+            if len(group) > 1:
+                self._storages.append(self._storage(group))
+
+    def _groups(self, indices: Iterable[int]) -> list[list[int]]:
+        """Parameters that can lie side by side: of one dtype, with equal counts of steps."""
+        groups: dict[Any, list[int]] = {}
+        for i in indices:
+            data, state = self.params[i].data, self.state[i]
+            fresh = self.start(data.reshape(-1))
+            counts = tuple([state[name].item() for name, array in fresh.items() if array.ndim == 0 and name in state])
+            if fresh.keys() == state.keys() and data.flags.c_contiguous:
+                groups.setdefault((data.dtype, counts), []).append(i)
+        return list(groups.values())
+
+    def _storage(self, indices: Sequence[int]) -> FlatStorage:
+        return FlatStorage(self.params, self.state, indices, self.start)
+
+    def flatten(self) -> list[FlatStorage]:
+        """All parameters and their state in flat arrays, one storage for each dtype and count of steps.
+
+        Arrays and state become views there, and `update(storage.data, storage.grad, storage.state)` moves all of them.
+        The same storages are returned as long as they hold. None where `update` does not work element by element.
+        """
+        covered = sum(len(storage.indices) for storage in self._storages)
+        if covered < len(self.params) or any(storage.parted or not storage.holds() for storage in self._storages):
+            groups = self._groups(range(len(self.params))) if self.elementwise else []
+            self._storages = [self._storage(group) for group in groups]
+        return self._storages
+
+    def settings(self) -> tuple[tuple[str, Any], ...]:
+        """Name and value of what the rule is set to, but for the learning rate: numbers, words and tuples of them."""
+        return tuple([pair for pair in vars(self).items() if pair[0] not in _KEPT and isinstance(pair[1], _SETTINGS)])
 
     def _warn_once(self, message: str) -> None:
         """Warn of what a loop would otherwise say in every round."""
@@ -105,12 +194,21 @@ class Optimizer:
         remedy = "give the optimiser parameters of the same shapes in the same order"
         values = {name: fitted(state[name], array, f"{self}: {name}", remedy) for name, array in own.items()}
         self.lr = values["lr"].item()
+        for storage in self._storages:
+            storage.part()
         for name, array in self._arrays():
             np.copyto(array, values[name])
+        for storage in self._storages:
+            storage.join()
 
     def _arrays(self) -> Iterator[tuple[str, Array]]:
         """What is kept, under the names of a flat dict."""
         return ((f"{i}.{name}", array) for i, kept in enumerate(self.state) for name, array in kept.items())
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a pickle or a copy takes along: the state of each parameter apart."""
+        state = [{name: array.copy() for name, array in kept.items()} for kept in self.state]
+        return {**vars(self), "state": state, "_storages": []}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(lr={self.lr})"

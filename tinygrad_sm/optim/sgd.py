@@ -8,7 +8,8 @@ import numpy as np
 
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import ArgumentError
-from tinygrad_sm.optim.optimizer import Array, Optimizer
+from tinygrad_sm.optim.optimizer import Optimizer
+from tinygrad_sm.optim.storage import Array, State
 
 
 class SGD(Optimizer):
@@ -24,6 +25,8 @@ class SGD(Optimizer):
     >>> w.data
     array([0.8])
     """
+
+    elementwise = True
 
     def __init__(
         self,
@@ -43,10 +46,10 @@ class SGD(Optimizer):
         self.weight_decay = weight_decay
         super().__init__(params, lr)
 
-    def start(self, data: Array) -> dict[str, Array]:
+    def start(self, data: Array) -> State:
         return {"velocity": np.zeros_like(data)} if self.momentum else {}
 
-    def update(self, data: Array, g: Array, state: dict[str, Array]) -> None:
+    def update(self, data: Array, g: Array, state: State) -> None:
         if self.weight_decay:
             g = g + self.weight_decay * data
         if self.momentum:

@@ -1,0 +1,149 @@
+"""The values of many parameters in one array, so that one update moves them all: a small step is calls, not arithmetic.
+
+Read `optimizer.py` for who makes such storage and when an update goes over it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import operator
+import sys
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tinygrad_sm.engine.tensor import Tensor
+
+Array = npt.NDArray[Any]
+State = dict[str, Array]  # what an optimiser keeps of a parameter, or of many side by side
+
+
+class FlatStorage:
+    """Parameters of one dtype side by side in one array, and beside them what an optimiser keeps of each.
+
+    `data`, `grad` and the arrays in `state` are 1-d, parameter number `indices[i]` lies at `slices[i]` in them, and its
+    own array and state become views there: whoever writes to one has written to the other. What is no array of the
+    parameter's shape, such as a count of steps, is in `state` once, and shared by all.
+
+    Args: params, states: all those of an optimiser, as lists that it goes on using; indices: which of them to take;
+    start: makes the state that belongs to an array. The states have equal counts.
+    """
+
+    def __init__(
+        self, params: Sequence[Tensor], states: Sequence[State], indices: Sequence[int], start: Callable[[Array], State]
+    ) -> None:
+        self.indices = indices
+        self.params = [params[i] for i in indices]
+        ends = np.cumsum([0, *(p.size for p in self.params)]).tolist()
+        self.slices = [slice(*pair) for pair in itertools.pairwise(ends)]
+        self.largest = max(p.size for p in self.params)
+        self._all_params, self._all_states = params, states
+        joint = side_by_side(self.params)
+        self.data = np.empty(ends[-1], self.params[0].dtype) if joint is None else joint
+        if joint is None:
+            for p, view in zip(self.params, self._moved(self.data, [p._data for p in self.params]), strict=True):
+                p._data = view
+                if p._edge:
+                    p._edge[0].out = view
+        self.grad = np.zeros_like(self.data)
+        self._views = [weakref.ref(p._data) for p in self.params]  # weak, see `held_elsewhere`
+        self._grads = self._parts(self.grad)
+        self.state = start(self.data)
+        own = [states[i] for i in indices]
+        self.shared = [name for name, array in self.state.items() if array.shape != self.data.shape]
+        for name, array in self.state.items():
+            if name not in self.shared:
+                for state, part in zip(own, self._moved(array, [state[name] for state in own]), strict=True):
+                    state[name] = part
+        self.parted = True
+        self.join()
+
+    def _parts(self, array: Array) -> list[Array]:
+        """The part of each parameter in a flat array, in the parameter's shape."""
+        return [array[part].reshape(p.shape) for part, p in zip(self.slices, self.params, strict=True)]
+
+    def _moved(self, array: Array, values: Sequence[Array]) -> list[Array]:
+        """The parts of a flat array after values were copied there."""
+        parts = self._parts(array)
+        for part, value in zip(parts, values, strict=True):
+            part[...] = value
+        return parts
+
+    def holds(self) -> bool:
+        """Whether the parameters' arrays and states still are the views that were made of them.
+
+        They are not after an assignment such as `p.data = values`, or when another storage took them over.
+        """
+        for i, view in zip(self.indices, self._views, strict=True):
+            if self._all_params[i]._data is not view():
+                return False
+        current = self._current_state()
+        return len(current) == len(self._kept) and all(map(operator.is_, current, self._kept))
+
+    def _current_state(self) -> list[Array]:
+        return [array for i in self.indices for array in self._all_states[i].values()]
+
+    def gather(self, grads: Sequence[Any]) -> bool:
+        """Copy gradients, one for each parameter of the optimiser, to `grad`; False unless all are there and alike."""
+        if self.parted:
+            return False
+        for i, part in zip(self.indices, self._grads, strict=True):
+            g = grads[i]
+            if type(g) is not np.ndarray or g.dtype is not part.dtype:
+                return False
+            part[...] = g
+        return True
+
+    def part(self) -> None:
+        """Give every parameter counts of its own, before a step that may not move all of them alike."""
+        for i in self.indices:
+            state = self._all_states[i]
+            state.update({name: state[name].copy() for name in self.shared})
+        self.parted = bool(self.shared)
+        self._kept = self._current_state()
+
+    def join(self) -> None:
+        """Let them share their counts again if these are equal."""
+        states = [self._all_states[i] for i in self.indices]
+        counts = {name: states[0][name] for name in self.shared}
+        if all(np.array_equal(state[name], count) for name, count in counts.items() for state in states):
+            for name, count in counts.items():
+                self.state[name][...] = count
+            for state in states:
+                state.update({name: self.state[name] for name in self.shared})
+            self.parted = False
+        self._kept = self._current_state()
+
+    def __repr__(self) -> str:
+        return f"<FlatStorage of {len(self.params)} parameters, {self.data.size} {self.data.dtype}>"
+
+
+def side_by_side(params: Sequence[Tensor]) -> Array | None:
+    """The part of a flat array that holds the values one after the other already, as another optimiser has put them."""
+    arrays = [p._data for p in params]
+    base = arrays[0].base
+    if base is None or base.ndim != 1 or not all(a.base is base and a.flags.c_contiguous for a in [base[:], *arrays]):
+        return None
+    ends = [_address(array) + array.nbytes for array in arrays]
+    start, end = (address - _address(base) for address in (_address(arrays[0]), ends[-1]))
+    follows = all(_address(array) == end for array, end in zip(arrays[1:], ends, strict=False))
+    same = all(array.dtype == base.dtype for array in arrays)
+    return base[start // base.itemsize : end // base.itemsize] if follows and same else None
+
+
+def _address(array: Array) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+def held_elsewhere(p: Tensor) -> bool:
+    """Whether more than the parameter holds its array, a view of it or a tape: they would not see it change elsewhere.
+
+    It is CPython's count of references that tells.
+    """
+    return sys.getrefcount(p._data) > _ALONE
+
+
+_ALONE = sys.getrefcount(Tensor(0.0, requires_grad=True)._data)
