@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import tinygrad_sm.nn.functional as F
 from tinygrad_sm import Tensor, errors, nn, no_grad, optim
+from tinygrad_sm.nn.module import mode_changes, observers
 
 ROW = np.array([[1.0, -2.0]], np.float32)
 
@@ -650,3 +651,33 @@ def test_the_repr_shows_what_is_inside():
     assert "  (heads.left): Scale()\n" in block
     assert repr(Scale()) == "Scale()"
     assert repr(nn.Sequential()) == "Sequential()"
+
+
+# What a reader of calls learns: changes of the mode, and which modules ran.
+
+
+def test_changes_of_the_mode_are_counted_and_nothing_else_is():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5))
+    before = mode_changes()
+    model.train()  # which it is
+    model.rate = 0.5
+    assert mode_changes() == before
+    model.eval()
+    after = mode_changes()
+    assert after > before
+    model.eval()
+    assert mode_changes() == after
+    model[1].training = True
+    assert mode_changes() > after
+
+
+def test_observers_are_told_of_every_call_before_it_runs():
+    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+    seen = []
+    observers.append(lambda module: seen.append((module, len(seen))))
+    try:
+        model(ROW)
+    finally:
+        observers.clear()
+    model(ROW)
+    assert [module for module, _ in seen] == [model, model[0], model[1]]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -31,6 +32,16 @@ class Parameter(Tensor):
         self, data: Any, *, requires_grad: bool = True, dtype: npt.DTypeLike | None = None, name: str | None = None
     ) -> None:
         super().__init__(data, requires_grad=requires_grad, dtype=dtype, name=name)
+
+
+observers: list[Callable[[Module], None]] = []  # told of every call of a module, before it runs
+_next_mode = itertools.count(1).__next__
+_modes = 0
+
+
+def mode_changes() -> int:
+    """How often any module was switched between training and evaluation: while the number stays, all modes do."""
+    return _modes
 
 
 class Module:
@@ -60,6 +71,9 @@ class Module:
         raise TypeError(f"{type(self).__name__} has no forward(self, x): write one")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if observers:
+            for observer in observers:
+                observer(self)
         owner, where = RUNNING.get()
         known, path = self._path
         if owner != known:
@@ -76,6 +90,9 @@ class Module:
         cls._built_in = cls.__module__.startswith(f"{PACKAGE}.")
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "training" and value != self.training:
+            global _modes
+            _modes = _next_mode()
         super().__setattr__(name, value)
         for path, part in _parts(name, value):
             list(_walk(path, part, set()))  # names them
