@@ -90,10 +90,11 @@ class Module:
         cls._built_in = cls.__module__.startswith(f"{PACKAGE}.")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "training" and value != self.training:
+        switched = name == "training" and value != self.training
+        super().__setattr__(name, value)
+        if switched:
             global _modes
             _modes = _next_mode()
-        super().__setattr__(name, value)
         for path, part in _parts(name, value):
             list(_walk(path, part, set()))  # names them
 
