@@ -6,6 +6,9 @@ import threading
 from typing import Any
 
 
+INHERITED = object()  # in the place of an attribute that its owner has from a base class
+
+
 class Replaced:
     """Attributes that other functions or classes stand in for while anybody needs them to; then they are as they were.
 
@@ -15,7 +18,7 @@ class Replaced:
 
     def __init__(self, *replacements: tuple[Any, str, Any]) -> None:
         self._replacements = replacements
-        self._originals = [(owner, name, getattr(owner, name)) for owner, name, _ in replacements]
+        self._originals = [(owner, name, vars(owner).get(name, INHERITED)) for owner, name, _ in replacements]
         self._users = 0
         self._lock = threading.RLock()  # a finaliser may call `release` in the midst of `acquire`
 
@@ -35,4 +38,7 @@ class Replaced:
 
 def _set(values: Any) -> None:
     for owner, name, value in values:
-        setattr(owner, name, value)
+        if value is INHERITED:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, value)

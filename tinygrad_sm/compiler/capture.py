@@ -50,6 +50,7 @@ class Capture:
     inputs: list[Any]
     calls: list[Call] = field(default_factory=list)
     sources: dict[int, Tensor] = field(default_factory=dict)  # by the id of their array
+    modules: list[Any] = field(default_factory=list)  # that were called, and what is below them
     made: set[int] = field(default_factory=set)  # ids of the inputs' arrays and of all that was computed
     result: Any = None
 

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from tinygrad_sm.compiler.capture import Call, Capture, drawn
-from tinygrad_sm.compiler.program import Array, Instruction, Origin, Program, Value, replaced
+from tinygrad_sm.compiler.program import Array, Instruction, Origin, Program, replaced
 from tinygrad_sm.compiler.tracing import Trace, Traced, UntraceableError, gathered
-from tinygrad_sm.display import argument
+from tinygrad_sm.display import argument, describe
 from tinygrad_sm.effects import tick
 from tinygrad_sm.engine.tape import Edge, Node, Sweep
 from tinygrad_sm.engine.tensor import Tensor
+from tinygrad_sm.errors import CaptureError
 
 
 class Lowering:
@@ -62,9 +63,16 @@ class Lowering:
             return item
         return self.memory(item, "constant")
 
-    def result(self, item: Any) -> Any:
-        """What the program returns in the place of a tensor or array of the captured result."""
-        traced = self.known(item._data if isinstance(item, Tensor) else item)
+    def finish(self, results: Any) -> None:
+        """Say what the program returns: what stands for the tensors and arrays of the captured results."""
+        self.program.results = replaced(results if not isinstance(results, list) else tuple(results), self._result)
+
+    def _result(self, item: Any) -> Any:
+        array = item._data if isinstance(item, Tensor) else item
+        if isinstance(array, np.ndarray) and id(array) not in self.arrays:
+            problem = f"what is returned, {describe(array)}, was computed outside of recorded operations"
+            raise CaptureError(problem, remedy="return tensors that operations of tinygrad_sm made")
+        traced = self.known(array)
         return traced.read() if isinstance(traced, Traced) else traced
 
     def _forward(self, call: Call) -> None:
@@ -131,6 +139,12 @@ class Lowering:
             args, options = (square.read(),), {"expected": False}
             self.program.instructions.append(Instruction("guard", np.isnan, args, options, (), self.trace.origin))
 
+    def clipped(self, flat: list[Any], norm: float | None, value: float | None) -> list[Any]:
+        """Write down how gradients are kept within bounds."""
+        if norm is not None or value is not None:
+            raise NotImplementedError
+        return flat
+
     def update(self, optimizer: Any, data: Array, gradient: Any, state: Mapping[str, Array]) -> None:
         """Write down an optimiser's update of an array, in place; as one call where it cannot be traced."""
         origin = Origin("update", type(optimizer).__name__)
@@ -161,11 +175,3 @@ def _updating(optimizer: Any, names: tuple[str, ...]) -> Callable[..., None]:
         optimizer.update(data, gradient, dict(zip(names, state, strict=True)))
 
     return update
-
-
-def values_of(items: Any) -> Any:
-    """The values that traced arrays stand for."""
-    return replaced(items, lambda item: item.read() if isinstance(item, Traced) else item)
-
-
-__all__ = ["Lowering", "Value", "values_of"]

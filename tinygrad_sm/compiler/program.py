@@ -141,3 +141,13 @@ def replaced(item: Any, change: Callable[[Any], Any]) -> Any:
     if isinstance(item, slice):
         return slice(*[replaced(part, change) for part in (item.start, item.stop, item.step)])
     return change(item)
+
+
+class Deviates:
+    """What a program returns when a guard fails: nothing was written, and the function has to run as it stands."""
+
+    def __repr__(self) -> str:
+        return "DEVIATES"
+
+
+DEVIATES = Deviates()

@@ -1,0 +1,383 @@
+"""What `tg.compile` and `tg.compile_step` return: a function, and the programs that were made of it.
+
+A program holds for arguments of one kind (shapes, types, memory layout), for the modules in one mode and for the arrays
+that the parameters had. Where one of these changes, the function is captured anew; where a guard fails, that call runs
+as it is written.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_sm.compiler import numpy_code
+from tinygrad_sm.compiler.capture import Capture, captured_twice, refuse_within_capture
+from tinygrad_sm.compiler.lowering import Lowering
+from tinygrad_sm.compiler.numpy_code import Executable
+from tinygrad_sm.compiler.passes import simplified
+from tinygrad_sm.compiler.program import DEVIATES, Array
+from tinygrad_sm.display import describe
+from tinygrad_sm.effects import note_overwrite
+from tinygrad_sm.engine.tensor import Tensor, from_edge
+from tinygrad_sm.engine.transforms import gradients, value_and_grad
+from tinygrad_sm.errors import ArgumentError, CaptureError, DTypeError, GradientError
+from tinygrad_sm.nn.module import Module
+from tinygrad_sm.optim import Optimizer
+clip_grad_norm = clip_grad_value = None
+
+LIMIT = 16  # programs that a function keeps; the one that was made first goes first
+BACKENDS = ("numpy", "numba")
+
+
+class Made:
+    """A program that runs, and what has to be as it was when it was made."""
+
+    def __init__(self, lowering: Lowering, captured: Capture, backend: str, began: float) -> None:
+        simplified(lowering.program)
+        self.executable = _build(lowering, backend)
+        self.run = self.executable.run
+        self.calls = lowering.trace.calls
+        self.written = [memory.array for memory, _ in lowering.program.stores if memory.array is not None]
+        self.tensors = list(captured.sources.values())
+        self.arrays = [each._data for each in self.tensors]
+        self.modules = list(captured.modules)
+        self.modes = [module.training for module in self.modules]
+        self.seconds = time.perf_counter() - began
+
+    def holds(self) -> bool:
+        """Whether tensors still have the arrays, and modules the modes, that the program was made for."""
+        same = all(map(operator.is_, [each._data for each in self.tensors], self.arrays))
+        return same and [module.training for module in self.modules] == self.modes
+
+
+def _build(lowering: Lowering, backend: str) -> Executable:
+    if backend == "numpy":
+        return numpy_code.build(lowering.program)
+    from tinygrad_sm.compiler import numba_code  # needs an extra
+
+    return numba_code.build(lowering.program)
+
+
+class Compiled:
+    """A function that runs as straight-line programs, made at the first call with arguments of each kind."""
+
+    def __init__(self, function: Callable[..., Any], backend: str) -> None:
+        if not callable(function):
+            raise DTypeError(f"compile: {describe(function)} is not a function", remedy="pass a function of arrays")
+        if backend not in BACKENDS:
+            raise ArgumentError(f"compile: backend={backend!r}", remedy='pass "numpy" or "numba"')
+        self.function = function
+        self.backend = backend
+        self._made: OrderedDict[Any, Made] = OrderedDict()
+        self._latest: Made | None = None
+        functools.update_wrapper(self, function)
+
+    @property
+    def source(self) -> str:
+        """The code of the program that was used last."""
+        return self._used().executable.source
+
+    def report(self) -> str:
+        """What the program that was used last consists of, and what in it runs as a call, with the reason."""
+        made = self._used()
+        lines = [
+            f"{len(self._made)} program{'s' if len(self._made) > 1 else ''}, backend {self.backend}; this one: "
+            f"made in {1000 * made.seconds:.0f} ms, {made.executable.nbytes / 1024:.0f} KiB of buffers"
+        ]
+        lines += [f"runs as a call: {origin.op} ({origin.phase}): {why}" for origin, why in made.calls]
+        return "\n".join([*lines, *made.executable.report])
+
+    def _used(self) -> Made:
+        if self._latest is None:
+            raise CaptureError("nothing is compiled yet", remedy="call the function once")
+        return self._latest
+
+    def _find(self, key: Any) -> Made | None:
+        """The program for arguments of a kind, if there is one that holds."""
+        made = self._made.get(key)
+        if made is None or not made.holds():
+            return None
+        self._latest = made
+        return made
+
+    def _keep(self, key: Any, made: Made) -> None:
+        self._made.pop(key, None)
+        self._made[key] = self._latest = made
+        if len(self._made) > LIMIT:
+            self._made.popitem(last=False)
+
+    def __repr__(self) -> str:
+        return f"<compiled {getattr(self.function, '__qualname__', self.function)!s}, {len(self._made)} programs>"
+
+
+def kind_of(arguments: Sequence[Any]) -> tuple[Any, ...]:
+    """What two calls have in common that one program can serve."""
+    return tuple([(a.shape, a.dtype, a.strides) if type(a) is np.ndarray else _kind_of_one(a) for a in arguments])
+
+
+def _kind_of_one(argument: Any) -> Any:
+    if isinstance(argument, Tensor):
+        return "tensor", argument.shape, argument.dtype, argument._data.strides
+    if isinstance(argument, (np.ndarray, np.generic)):
+        return argument.shape, argument.dtype, np.asarray(argument).strides
+    try:
+        hash(argument)
+    except TypeError:
+        remedy = "pass arrays, tensors, or constants such as numbers and strings, one by one"
+        raise DTypeError(f"compiled function: an argument is a {type(argument).__name__}", remedy=remedy) from None
+    return type(argument), argument
+
+
+def array_of(argument: Any) -> Array | None:
+    """The array of an argument, None where it is none."""
+    if isinstance(argument, Tensor):
+        return argument._data
+    return np.asarray(argument) if isinstance(argument, (np.ndarray, np.generic)) else None
+
+
+def arrays_of(arguments: Sequence[Any]) -> list[Array]:
+    """The arrays among the arguments."""
+    return [array for array in map(array_of, arguments) if array is not None]
+
+
+def as_tensors(arguments: Sequence[Any]) -> list[Any]:
+    """The arguments as a function is given them: arrays as tensors of their own, which no other argument is."""
+    arrays = [(argument, array_of(argument)) for argument in arguments]
+    return [argument if array is None else from_edge(array.view(), None) for argument, array in arrays]
+
+
+class CompiledStep(Compiled):
+    """A training step as one call: `step(x, y)` computes the loss, goes back, updates, and returns the loss."""
+
+    def __init__(
+        self,
+        loss_fn: Callable[..., Any],
+        optimizer: Optimizer,
+        backend: str,
+        clip_norm: float | None,
+        clip_value: float | None,
+    ) -> None:
+        super().__init__(loss_fn, backend)
+        if not isinstance(optimizer, Optimizer):
+            remedy = "pass optim.SGD(model.parameters(), lr=0.1), say"
+            raise DTypeError(f"compile_step: optimizer={describe(optimizer)}", remedy=remedy)
+        self.optimizer = optimizer
+        self.clip_norm = clip_norm
+        self.clip_value = clip_value
+
+    def __call__(self, *arguments: Any) -> Any:
+        refuse_within_capture("a compiled step called")
+        optimizer = self.optimizer
+        made = self._find((kind_of(arguments), optimizer.settings()))
+        if made is None:
+            return self._first(arguments)
+        result = made.run(*arrays_of(arguments), optimizer.lr)
+        if result is DEVIATES:
+            return self._eagerly(self.function(*as_tensors(arguments)))
+        note_overwrite(*made.written)
+        return result
+
+    def _first(self, arguments: Sequence[Any]) -> Any:
+        """Make a program, and take the step as it is written."""
+        began = time.perf_counter()
+        optimizer = self.optimizer
+        groups = _groups(optimizer)
+        captured, constants = captured_twice(self.function, as_tensors(arguments))
+        loss = _loss_of(captured.result)
+        _check_parameters(optimizer, loss)
+        lowering = Lowering(captured, constants, whole=self.backend != "numpy")
+        slopes = lowering.backward(loss, optimizer.params)
+        flat = [lowering.gather([slopes[i] for i in group]) for group, _, _ in groups]
+        for each in flat:
+            lowering.watch_for_nan(each)
+        flat = lowering.clipped(flat, self.clip_norm, self.clip_value)
+        for (_, data, state), each in zip(groups, flat, strict=True):
+            lowering.update(optimizer, data, each, state)
+        lowering.finish(captured.result)
+        self._keep((kind_of(arguments), optimizer.settings()), Made(lowering, captured, self.backend, began))
+        return self._eagerly(captured.result)
+
+    def _eagerly(self, result: Any) -> Any:
+        """Go back from a result of the function, update, and return what a program returns."""
+        self.optimizer.zero_grad()
+        _loss_of(result).backward()
+        if self.clip_norm is not None:
+            clip_grad_norm(self.optimizer.params, self.clip_norm)
+        if self.clip_value is not None:
+            clip_grad_value(self.optimizer.params, self.clip_value)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return _as_numpy(result)
+
+
+def _groups(optimizer: Optimizer) -> list[tuple[Sequence[int], Array, dict[str, Array]]]:
+    """The parameters that are updated together: their numbers, their values in one array, and the state beside it."""
+    storages = optimizer.flatten()
+    together = [(storage.indices, storage.data, storage.state) for storage in storages]
+    covered = {i for storage in storages for i in storage.indices}
+    apart = [([i], p._data, optimizer.state[i]) for i, p in enumerate(optimizer.params) if i not in covered]
+    return [*together, *apart]
+
+
+def _loss_of(result: Any) -> Tensor:
+    """The loss among what the function returned."""
+    loss = result[0] if isinstance(result, (tuple, list)) and result else result
+    if not isinstance(loss, Tensor) or loss.shape:
+        remedy = "return a scalar tensor such as F.cross_entropy(scores, labels), or (loss, others...)"
+        raise CaptureError(f"compile_step: the function returned {describe(loss)}, not a scalar", remedy=remedy)
+    if not loss.requires_grad:
+        raise CaptureError("compile_step: the loss depends on no parameter", remedy="compute it from the parameters")
+    return loss
+
+
+def _check_parameters(optimizer: Optimizer, loss: Tensor) -> None:
+    """Refuse parameters that the loss does not depend on."""
+    used = {id(node) for node in loss.tape() if node.op is None}
+    for i, p in enumerate(optimizer.params):
+        if p._edge is None or id(p._edge[0]) not in used:
+            raise GradientError(
+                f"compile_step: the loss does not depend on parameter {p.name or i} {p.shape}",
+                remedy="give the optimiser the parameters that the loss uses, and no others",
+            )
+
+
+class CompiledFunction(Compiled):
+    """A function, or with `positions` its value and gradients, as programs."""
+
+    def __init__(self, function: Callable[..., Any], backend: str) -> None:
+        super().__init__(function, backend)
+        self.inner, self.argnum = function, None
+        if getattr(function, "__code__", None) is _DIFFERENTIATED:
+            self.inner, self.argnum = function.__wrapped__, function.argnum  # type: ignore[attr-defined]
+
+    def __call__(self, *arguments: Any) -> Any:
+        refuse_within_capture("a compiled function called")
+        given = self._numbers_as_arrays(arguments)
+        made = self._find(kind_of(given))
+        if made is None:
+            results = self._first(given)
+        else:
+            results = made.run(*arrays_of(given))
+            if results is DEVIATES:
+                return self.function(*arguments)
+        tensors = any(isinstance(each, Tensor) for each in arguments)
+        return _mapped(results, _as_tensor if tensors else _as_array)
+
+    def _positions(self, count: int) -> tuple[int, ...]:
+        """The arguments to differentiate by."""
+        if self.argnum is None:
+            return ()
+        positions = (self.argnum,) if isinstance(self.argnum, int) else tuple(self.argnum)
+        if any(not 0 <= i < count for i in positions):
+            raise GradientError(f"grad: no positional argument {self.argnum} among the {count} given")
+        return positions
+
+    def _numbers_as_arrays(self, arguments: Sequence[Any]) -> list[Any]:
+        """The arguments with arrays for the numbers that are differentiated by."""
+        given = list(arguments)
+        for i in self._positions(len(given)):
+            if isinstance(given[i], (int, float)):
+                given[i] = np.asarray(given[i], dtype=float)
+        return given
+
+    def _first(self, arguments: Sequence[Any]) -> Any:
+        """Make a program, and return the results of the run that it was made from."""
+        began = time.perf_counter()
+        tensors = as_tensors(arguments)
+        self._refuse_recorded(arguments)
+        leaves = []
+        for i in self._positions(len(arguments)):
+            tensors[i] = Tensor(tensors[i], requires_grad=True)
+            leaves.append(tensors[i])
+        captured, constants = captured_twice(self.inner, tensors)
+        lowering = Lowering(captured, constants, whole=self.backend != "numpy")
+        results = captured.result
+        if self.argnum is not None:
+            loss = _loss_of(captured.result)
+            slopes = lowering.backward(loss, leaves)
+            for each in slopes:
+                lowering.watch_for_nan(each)
+            found = gradients(loss, leaves)
+            single = isinstance(self.argnum, int)
+            results = captured.result, found[0] if single else tuple(found)
+            for each, slope in zip(found, slopes, strict=True):
+                lowering.arrays[id(each._data)] = slope
+        lowering.finish(results)
+        self._keep(kind_of(arguments), Made(lowering, captured, self.backend, began))
+        return _as_numpy(results)
+
+    def _refuse_recorded(self, arguments: Sequence[Any]) -> None:
+        """Refuse tensors whose gradient would end here."""
+        for i, each in enumerate(arguments):
+            if isinstance(each, Tensor) and each.requires_grad and i not in self._positions(len(arguments)):
+                remedy = "compile value_and_grad(f) instead, or pass x.detach()"
+                raise GradientError(f"compile: argument {i} {describe(each)} carries a gradient", remedy=remedy)
+
+
+# What `value_and_grad` returns is known by its code.
+_DIFFERENTIATED = value_and_grad(abs).__code__
+
+
+def _mapped(results: Any, change: Callable[[Any], Any]) -> Any:
+    if isinstance(results, (tuple, list)):
+        return type(results)([_mapped(each, change) for each in results])
+    return change(results)
+
+
+def _as_tensor(result: Any) -> Any:
+    return from_edge(result, None) if isinstance(result, (np.ndarray, np.generic)) else result
+
+
+def _as_array(result: Any) -> Any:
+    return np.asarray(result) if isinstance(result, np.generic) else result
+
+
+def _as_numpy(result: Any) -> Any:
+    """What a program returns for a result of the function: arrays for tensors, numbers for scalars."""
+    return _mapped(result, lambda each: each._data[()] if isinstance(each, Tensor) else each)
+
+
+def compile_step(
+    loss_fn: Callable[..., Any],
+    optimizer: Optimizer,
+    *,
+    backend: str = "numpy",
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+) -> CompiledStep:
+    """A training step, forward, backward and update, as one straight line of code, made at the first call.
+
+    Args: loss_fn: from the arguments of a call (arrays or tensors) to a scalar tensor, or to (loss, others...); backend:
+    "numpy", readable and bit for bit what the eager step computes, or "numba", fused loops, which needs the extra
+    `fast`; clip_norm, clip_value: bounds on the gradients, see `optim.clip_grad_norm` and `optim.clip_grad_value`.
+    Returns a function that returns the loss as a number, and others as arrays. `.source` is its code, `.report()` what
+    is in it. Raises CaptureError where Python depends on values, GradientError for a parameter that is not used.
+
+    >>> from tinygrad_sm import nn, optim
+    >>> w = nn.Parameter([1.0, 2.0])
+    >>> step = compile_step(lambda x: ((w - x) ** 2).sum(), optim.SGD([w], lr=0.25))
+    >>> [float(step(np.zeros(2))) for _ in range(3)]
+    [5.0, 1.25, 0.3125]
+    """
+    refuse_within_capture("compile_step called")
+    return CompiledStep(loss_fn, optimizer, backend, clip_norm, clip_value)
+
+
+def compile(f: Callable[..., Any], *, backend: str = "numpy") -> CompiledFunction:
+    """A function of arrays, or the `value_and_grad` of one, as straight lines of code; see `compile_step`.
+
+    Given arrays it returns arrays, given tensors it returns tensors, which carry no gradient.
+
+    >>> from tinygrad_sm import value_and_grad
+    >>> both = compile(value_and_grad(lambda x: (x * x).sum()))
+    >>> both(np.array([1.0, 2.0]))
+    (array(5.), array([2., 4.]))
+    """
+    refuse_within_capture("compile called")
+    return CompiledFunction(f, backend)

@@ -1,0 +1,273 @@
+"""Backend `numpy`: a program as the NumPy code that one would write by hand, every result in a place made beforehand.
+
+The code is there to be read, and to be stepped through in a debugger: each line is one call, under a comment with the
+user's own line.
+"""
+
+from __future__ import annotations
+
+import itertools
+import keyword
+import linecache
+import operator
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tinygrad_sm.compiler.passes import flatten_indices
+from tinygrad_sm.compiler.planning import Plan
+from tinygrad_sm.compiler.program import DEVIATES, Instruction, Origin, Program, Value, replaced, values_in
+from tinygrad_sm.compiler.tracing import assigned, copied, element
+from tinygrad_sm.location import Location
+
+WIDTH = 116
+SYMBOLS = {operator.add: "+", operator.sub: "-", operator.mul: "*", operator.truediv: "/", operator.pow: "**"}
+_counter = itertools.count(1)
+
+
+class Executable:
+    """A program that can be called: `run(*inputs, *numbers)`; its source, and what it does line by line."""
+
+    def __init__(self, run: Callable[..., Any], source: str, report: list[str], nbytes: int) -> None:
+        self.run = run
+        self.source = source
+        self.report = report
+        self.nbytes = nbytes
+
+
+def build(program: Program, name: str = "step") -> Executable:
+    """The function of a program."""
+    flatten_indices(program)
+    plan = Plan(program)
+    writer = _Writer(program, plan)
+    source = writer.function(name)
+    filename = f"<compiled {name} {next(_counter)}>"
+    lines = source.splitlines(keepends=True)
+    linecache.cache[filename] = (len(source), None, lines, filename)  # for debuggers and tracebacks
+    exec(compile(source, filename, "exec"), writer.namespace)
+    return Executable(writer.namespace[name], source, writer.calls, plan.nbytes)
+
+
+class _Writer:
+    """Writes the lines, and fills the namespace that they run in."""
+
+    def __init__(self, program: Program, plan: Plan) -> None:
+        self.program, self.plan = program, plan
+        self.namespace: dict[str, Any] = {"np": np, "DEVIATES": DEVIATES}
+        self.names: dict[Value, str] = {}
+        self.taken: set[str] = {"np", "DEVIATES"}
+        self.constants: dict[int, str] = {}
+        self.calls: list[str] = []
+
+    def function(self, name: str) -> str:
+        """The source of the function."""
+        arguments = [self.named(value, value.name) for value in (*self.program.inputs, *self.program.numbers)]
+        lines, origin = [], Origin()
+        for instruction in self.program.instructions:
+            written = [*self.lines(instruction)]
+            if written and _comment(instruction.origin) != _comment(origin):
+                origin = instruction.origin
+                lines.append(f"# {_comment(origin)}")
+            lines += written
+        for memory, value in self.program.stores:
+            if self.plan.place(value) is not memory.array:
+                lines.append(f"np.copyto({self.expression(memory)}, {self.expression(value)})")
+        lines.append(f"return {self.returned(self.program.results)}")
+        body = "\n".join(f"    {line}" for line in lines)
+        return f"def {name}({', '.join(arguments)}):\n{body}\n"
+
+    # Lines.
+
+    def lines(self, instruction: Instruction) -> Iterator[str]:
+        """The lines of an instruction; none for what was done beforehand."""
+        yield from getattr(self, f"_{instruction.kind}")(instruction)
+
+    def _ufunc(self, instruction: Instruction) -> Iterator[str]:
+        out = instruction.out
+        args = [self.expression(arg) for arg in instruction.args]
+        if instruction.function.__name__ == "converted":
+            if out in self.plan.places:
+                yield f'np.copyto({self.assigned(out)}, {args[0]}, casting="unsafe")'
+            else:
+                yield f"{self.assigned(out)} = {args[0]}.astype({args[1]})"
+            return
+        function = f"np.{instruction.function.__name__}"
+        if out in self.plan.places:
+            yield f"{function}({', '.join(args)}, out={self.assigned(out)})"
+        else:
+            yield f"{self.assigned(out)} = {function}({', '.join(args)})"
+
+    def _reduce(self, instruction: Instruction) -> Iterator[str]:
+        out = instruction.out
+        options = dict(instruction.options)
+        axis = options.get("axis")
+        if axis is not None and len(axis) == 1:
+            options["axis"] = axis[0]
+        given = [self.expression(instruction.args[0]), *(f"{k}={self.expression(v)}" for k, v in options.items())]
+        function = f"np.{instruction.function.__name__}.reduce"
+        if out in self.plan.places:
+            yield f"{function}({', '.join(given)}, out={self.assigned(out)})"
+        else:
+            yield f"{self.assigned(out)} = {function}({', '.join(given)})"
+
+    def _view(self, instruction: Instruction) -> Iterator[str]:
+        if instruction.out in self.plan.places:
+            self.assigned(instruction.out)
+        else:
+            yield from self._called(instruction)
+
+    def _put(self, instruction: Instruction) -> Iterator[str]:
+        base, index, value = instruction.args
+        out = instruction.out
+        if out in self.plan.copied_first:
+            yield f"np.copyto({self.assigned(out)}, {self.expression(base)})"
+        yield f"{self.assigned(out)}[{self.index(index)}] = {self.expression(value)}"
+
+    def _gather(self, instruction: Instruction) -> Iterator[str]:
+        self.assigned(instruction.out)
+        for item, part in self.plan.gathers[instruction.out]:
+            yield f"np.copyto({self.constant(part, 'part')}, {self.expression(item)})"
+
+    def _draw(self, instruction: Instruction) -> Iterator[str]:
+        yield f"{self.assigned(instruction.out)} = {self.constant(instruction.function, 'draw')}()"
+
+    def _number(self, instruction: Instruction) -> Iterator[str]:
+        args = [self.expression(arg) for arg in instruction.args]
+        symbol = SYMBOLS.get(instruction.function)
+        expression = f" {symbol} ".join(args) if symbol else f"-{args[0]}"
+        yield f"{self.assigned(instruction.out)} = {expression}"
+
+    def _guard(self, instruction: Instruction) -> Iterator[str]:
+        value, expected = self.expression(instruction.args[0]), instruction.options["expected"]
+        if instruction.function is np.isnan:
+            condition = f"{value} != {value}"
+        else:
+            condition = f"not {value}" if expected else value
+        yield f"if {condition}:"
+        yield "    return DEVIATES"
+
+    def _effect(self, instruction: Instruction) -> Iterator[str]:
+        self.calls.append(f"{_comment(instruction.origin)}: runs as a call")
+        name = self.constant(instruction.function, instruction.function.__name__)
+        yield f"{name}({', '.join(map(self.expression, instruction.args))})"
+
+    def _call(self, instruction: Instruction) -> Iterator[str]:
+        yield from self._called(instruction)
+        for out in instruction.outs if _may_vary(instruction) else ():
+            yield f"if {self.expression(out)}.shape != {out.shape}:"
+            yield "    return DEVIATES"
+
+    def _called(self, instruction: Instruction) -> Iterator[str]:
+        """An assignment of what a function returns."""
+        targets = ", ".join(self.assigned(out) for out in instruction.outs)
+        args, function = instruction.args, instruction.function
+        if function is element or function.__name__ == "viewed":
+            yield f"{targets} = {self.expression(args[0])}[{self.index(args[1])}]"
+        elif function is copied:
+            yield f"{targets} = {self.expression(args[0])}.copy()"
+        elif function.__name__ == "taken":
+            yield f"{targets} = {self.expression(args[0])}.take({self.expression(args[1])})"
+        else:
+            given = [*map(self.expression, args)]
+            given += [f"{key}={self.expression(value)}" for key, value in instruction.options.items()]
+            yield f"{targets} = {self.function_name(function)}({', '.join(given)})"
+
+    # Expressions.
+
+    def function_name(self, function: Any) -> str:
+        """How a function is called: NumPy's by their own names."""
+        name = function.__name__
+        if getattr(np, name, None) is function:
+            return f"np.{name}"
+        return self.constant(function, name)
+
+    def expression(self, item: Any) -> str:
+        """A value by its name, a constant as it is written or by a name."""
+        if isinstance(item, Value):
+            return self.named(item)
+        if isinstance(item, tuple):
+            parts = [self.expression(part) for part in item]
+            return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
+        if isinstance(item, list):
+            return f"[{', '.join(self.expression(part) for part in item)}]"
+        if isinstance(item, slice):
+            return f"slice({', '.join(self.expression(part) for part in (item.start, item.stop, item.step))})"
+        if item is None or item is ... or isinstance(item, (bool, int, str)) and type(item) in (bool, int, str):
+            return repr(item)
+        if type(item) is float and np.isfinite(item):
+            return repr(item)
+        return self.constant(item, "constant")
+
+    def index(self, index: Any) -> str:
+        """What stands between brackets."""
+        if isinstance(index, slice):
+            ends = ["" if part is None else self.expression(part) for part in (index.start, index.stop, index.step)]
+            return ":".join(ends[:2] + [ends[2]][: bool(ends[2])])
+        if isinstance(index, tuple) and index:
+            return ", ".join(map(self.index, index)) + ("," if len(index) == 1 else "")
+        return self.expression(index)
+
+    def returned(self, results: Any) -> str:
+        """What the function returns: copies of what stands in places that the next call writes to."""
+        if isinstance(results, tuple):
+            parts = [self.returned(part) for part in results]
+            return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
+        name = self.expression(results)
+        if not isinstance(results, Value) or self.plan.place(results) is None:
+            return name
+        return f"{name}.copy()" if results.shape else f"{name}[()]"
+
+    def constant(self, item: Any, name: str) -> str:
+        """The name of something that stays the same."""
+        if id(item) not in self.constants:
+            self.constants[id(item)] = fresh = self.fresh(name)
+            self.namespace[fresh] = item
+        return self.constants[id(item)]
+
+    def assigned(self, value: Value) -> str:
+        """The name of a value that an instruction makes; one made in place of another keeps its name."""
+        return self.named(value)
+
+    def named(self, value: Value, name: str = "") -> str:
+        """The name of a value; one that has a place stands in the namespace."""
+        if value not in self.names:
+            place = self.plan.place(value)
+            shared = self.constants.get(id(place)) if place is not None else None
+            self.names[value] = shared or self.fresh(name or value.name or "v")
+            if place is not None:
+                self.constants[id(place)] = self.names[value]
+                self.namespace[self.names[value]] = place
+        return self.names[value]
+
+    def fresh(self, name: str) -> str:
+        """An unused name like the given one."""
+        words = re.findall(r"[A-Za-z]\w*|\d+", name)
+        words.sort(key=str.isdigit)  # `0.weight` becomes weight_0
+        base = "_".join(words) or "v"
+        base += "_" * keyword.iskeyword(base)
+        found = base if base not in self.taken and not base[-1:].isdigit() or base not in self.taken else ""
+        numbers = itertools.count(2)
+        while not found:
+            candidate = f"{base}_{next(numbers)}"
+            found = candidate if candidate not in self.taken else ""
+        self.taken.add(found)
+        return found
+
+
+def _may_vary(instruction: Instruction) -> bool:
+    """Whether the shape of what a call returns may depend on values, as that of NumPy's `x[mask]` does."""
+    return instruction.function not in (copied, assigned) and instruction.function.__name__ not in ("taken", "vdot")
+
+
+def _comment(origin: Origin) -> str:
+    """Which operation of the user's, or which rule of it."""
+    if not origin.where:
+        return f"{origin.phase}: {origin.op}"
+    place = Location(*origin.where)
+    what = f"{origin.op}" if origin.phase == "forward" else f"derivative of {origin.op}"
+    return f"{what}, {place}: {place.expression}"[:WIDTH]
+
+
+__all__ = ["Executable", "build", "replaced", "values_in"]
