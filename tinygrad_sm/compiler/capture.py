@@ -25,6 +25,7 @@ from tinygrad_sm.engine.tape import RUNNING
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import CaptureError, TinygradError
 from tinygrad_sm.location import PACKAGE, Where, caller
+from tinygrad_sm.nn.module import Module, observers
 from tinygrad_sm.numpy_calls import flat
 from tinygrad_sm.operand import Operand
 from tinygrad_sm.replaced import Replaced
@@ -50,7 +51,7 @@ class Capture:
     inputs: list[Any]
     calls: list[Call] = field(default_factory=list)
     sources: dict[int, Tensor] = field(default_factory=dict)  # by the id of their array
-    modules: list[Any] = field(default_factory=list)  # that were called, and what is below them
+    modules: list[Module] = field(default_factory=list)  # that were called
     made: set[int] = field(default_factory=set)  # ids of the inputs' arrays and of all that was computed
     result: Any = None
 
@@ -92,9 +93,11 @@ def capture(function: Callable[..., Any], arguments: Sequence[Any]) -> Capture:
 def _noting(found: Capture) -> Iterator[None]:
     token = CAPTURING.set(found)
     _REPLACED.acquire()
+    observers.append(found.modules.append)
     try:
         yield
     finally:
+        observers.remove(found.modules.append)
         _REPLACED.release()
         CAPTURING.reset(token)
 

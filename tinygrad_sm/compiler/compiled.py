@@ -8,9 +8,9 @@ as it is written.
 from __future__ import annotations
 
 import functools
+import inspect
 import operator
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,7 +27,7 @@ from tinygrad_sm.effects import note_overwrite
 from tinygrad_sm.engine.tensor import Tensor, from_edge
 from tinygrad_sm.engine.transforms import gradients, value_and_grad
 from tinygrad_sm.errors import ArgumentError, CaptureError, DTypeError, GradientError
-from tinygrad_sm.nn.module import Module
+from tinygrad_sm.nn.module import Module, mode_changes
 from tinygrad_sm.optim import Optimizer
 clip_grad_norm = clip_grad_value = None
 
@@ -38,7 +38,9 @@ BACKENDS = ("numpy", "numba")
 class Made:
     """A program that runs, and what has to be as it was when it was made."""
 
-    def __init__(self, lowering: Lowering, captured: Capture, backend: str, began: float) -> None:
+    def __init__(
+        self, lowering: Lowering, captured: Capture, backend: str, began: float, optimizer: Optimizer | None = None
+    ) -> None:
         simplified(lowering.program)
         self.executable = _build(lowering, backend)
         self.run = self.executable.run
@@ -46,14 +48,42 @@ class Made:
         self.written = [memory.array for memory, _ in lowering.program.stores if memory.array is not None]
         self.tensors = list(captured.sources.values())
         self.arrays = [each._data for each in self.tensors]
-        self.modules = list(captured.modules)
-        self.modes = [module.training for module in self.modules]
+        self.modules = list({id(below): below for each in captured.modules for below in each.modules()}.values())
+        self.attributes = _attributes(self.modules)
+        self.changes = mode_changes()
+        self.optimizer = optimizer
+        self.state = _state(optimizer)
+        # The optimiser's settings are fetched by one call, a fifth of the time that a loop takes.
+        self.settings = operator.attrgetter("lr", *[name for name, _ in optimizer.settings()]) if optimizer else None
+        self.set_to = self.settings(optimizer) if self.settings else None
         self.seconds = time.perf_counter() - began
 
     def holds(self) -> bool:
-        """Whether tensors still have the arrays, and modules the modes, that the program was made for."""
-        same = all(map(operator.is_, [each._data for each in self.tensors], self.arrays))
-        return same and [module.training for module in self.modules] == self.modes
+        """Whether tensors still have the arrays, modules the modes, and the optimiser the settings of the program."""
+        if not all(map(operator.is_, [each._data for each in self.tensors], self.arrays)):
+            return False
+        if self.settings and (self.settings(self.optimizer)[1:] != self.set_to[1:] or not self._has_state()):
+            return False
+        if self.changes != mode_changes():
+            if self.attributes != _attributes(self.modules):
+                return False
+            self.changes = mode_changes()
+        return True
+
+    def _has_state(self) -> bool:
+        state = _state(self.optimizer)
+        return len(state) == len(self.state) and all(map(operator.is_, state, self.state))
+
+
+def _state(optimizer: Optimizer | None) -> list[Array]:
+    """The arrays that an optimiser keeps."""
+    return [array for kept in optimizer.state for array in kept.values()] if optimizer else []
+
+
+def _attributes(modules: Sequence[Module]) -> list[tuple[bool, dict[str, Any]]]:
+    """What modules are set to: training or evaluation, and the numbers and words among their attributes."""
+    simple = (bool, int, float, str, tuple, type(None))
+    return [(m.training, {k: v for k, v in vars(m).items() if isinstance(v, simple) and k[0] != "_"}) for m in modules]
 
 
 def _build(lowering: Lowering, backend: str) -> Executable:
@@ -74,8 +104,10 @@ class Compiled:
             raise ArgumentError(f"compile: backend={backend!r}", remedy='pass "numpy" or "numba"')
         self.function = function
         self.backend = backend
-        self._made: OrderedDict[Any, Made] = OrderedDict()
+        self._made: dict[Any, list[Made]] = {}  # by the kind of their arguments
+        self._order: list[tuple[Any, Made]] = []
         self._latest: Made | None = None
+        self._names: list[str] = []  # of the arrays among the arguments
         functools.update_wrapper(self, function)
 
     @property
@@ -87,7 +119,7 @@ class Compiled:
         """What the program that was used last consists of, and what in it runs as a call, with the reason."""
         made = self._used()
         lines = [
-            f"{len(self._made)} program{'s' if len(self._made) > 1 else ''}, backend {self.backend}; this one: "
+            f"{len(self._order)} program{'s' if len(self._order) > 1 else ''}, backend {self.backend}; this one: "
             f"made in {1000 * made.seconds:.0f} ms, {made.executable.nbytes / 1024:.0f} KiB of buffers"
         ]
         lines += [f"runs as a call: {origin.op} ({origin.phase}): {why}" for origin, why in made.calls]
@@ -98,22 +130,32 @@ class Compiled:
             raise CaptureError("nothing is compiled yet", remedy="call the function once")
         return self._latest
 
-    def _find(self, key: Any) -> Made | None:
-        """The program for arguments of a kind, if there is one that holds."""
-        made = self._made.get(key)
-        if made is None or not made.holds():
-            return None
-        self._latest = made
-        return made
+    def _lowering(self, captured: Capture, constants: set[int]) -> Lowering:
+        """The forward of a captured run as the beginning of a program."""
+        lowering = Lowering(captured, constants, whole=self.backend != "numpy")
+        for value, name in zip(lowering.program.inputs, self._names, strict=False):
+            value.name = name
+        return lowering
 
-    def _keep(self, key: Any, made: Made) -> None:
-        self._made.pop(key, None)
-        self._made[key] = self._latest = made
-        if len(self._made) > LIMIT:
-            self._made.popitem(last=False)
+    def _find(self, kind: Any) -> Made | None:
+        """The program for arguments of a kind, if there is one that holds."""
+        for made in self._made.get(kind, ()):
+            if made.holds():
+                self._latest = made
+                return made
+        return None
+
+    def _keep(self, kind: Any, made: Made) -> None:
+        """Remember a program, and forget the oldest one if there are too many."""
+        self._made.setdefault(kind, []).append(made)
+        self._order.append((kind, made))
+        self._latest = made
+        if len(self._order) > LIMIT:
+            kind, oldest = self._order.pop(0)
+            self._made[kind].remove(oldest)
 
     def __repr__(self) -> str:
-        return f"<compiled {getattr(self.function, '__qualname__', self.function)!s}, {len(self._made)} programs>"
+        return f"<compiled {getattr(self.function, '__qualname__', self.function)!s}, {len(self._order)} programs>"
 
 
 def kind_of(arguments: Sequence[Any]) -> tuple[Any, ...]:
@@ -152,6 +194,15 @@ def as_tensors(arguments: Sequence[Any]) -> list[Any]:
     return [argument if array is None else from_edge(array.view(), None) for argument, array in arrays]
 
 
+def _names(function: Callable[..., Any], arguments: Sequence[Any]) -> list[str]:
+    """What a function calls its arguments, as far as these are arrays."""
+    try:
+        names = list(inspect.signature(function).bind(*arguments).arguments)
+    except (TypeError, ValueError):  # a function that does not tell
+        return []
+    return [name for name, each in zip(names, arguments, strict=False) if array_of(each) is not None]
+
+
 class CompiledStep(Compiled):
     """A training step as one call: `step(x, y)` computes the loss, goes back, updates, and returns the loss."""
 
@@ -174,7 +225,7 @@ class CompiledStep(Compiled):
     def __call__(self, *arguments: Any) -> Any:
         refuse_within_capture("a compiled step called")
         optimizer = self.optimizer
-        made = self._find((kind_of(arguments), optimizer.settings()))
+        made = self._find(kind_of(arguments))
         if made is None:
             return self._first(arguments)
         result = made.run(*arrays_of(arguments), optimizer.lr)
@@ -189,18 +240,20 @@ class CompiledStep(Compiled):
         optimizer = self.optimizer
         groups = _groups(optimizer)
         captured, constants = captured_twice(self.function, as_tensors(arguments))
+        self._names = _names(self.function, arguments)
         loss = _loss_of(captured.result)
         _check_parameters(optimizer, loss)
-        lowering = Lowering(captured, constants, whole=self.backend != "numpy")
+        lowering = self._lowering(captured, constants)
         slopes = lowering.backward(loss, optimizer.params)
-        flat = [lowering.gather([slopes[i] for i in group]) for group, _, _ in groups]
+        names = [p.name for p in optimizer.params]
+        flat = [lowering.gather([slopes[i] for i in group], [names[i] for i in group]) for group, _, _ in groups]
         for each in flat:
             lowering.watch_for_nan(each)
         flat = lowering.clipped(flat, self.clip_norm, self.clip_value)
         for (_, data, state), each in zip(groups, flat, strict=True):
             lowering.update(optimizer, data, each, state)
         lowering.finish(captured.result)
-        self._keep((kind_of(arguments), optimizer.settings()), Made(lowering, captured, self.backend, began))
+        self._keep(kind_of(arguments), Made(lowering, captured, self.backend, began, optimizer))
         return self._eagerly(captured.result)
 
     def _eagerly(self, result: Any) -> Any:
@@ -296,7 +349,8 @@ class CompiledFunction(Compiled):
             tensors[i] = Tensor(tensors[i], requires_grad=True)
             leaves.append(tensors[i])
         captured, constants = captured_twice(self.inner, tensors)
-        lowering = Lowering(captured, constants, whole=self.backend != "numpy")
+        self._names = _names(self.inner, arguments)
+        lowering = self._lowering(captured, constants)
         results = captured.result
         if self.argnum is not None:
             loss = _loss_of(captured.result)

@@ -126,10 +126,15 @@ class Lowering:
                 why = str(error)
         return self.trace.call(rule, arguments, options, self.trace.origin, why)
 
-    def gather(self, gradients: Sequence[Any]) -> Any:
+    def gather(self, gradients: Sequence[Any], names: Sequence[str | None]) -> Any:
         """Write down the gradients one after another in one flat array."""
+        for each, name in zip(gradients, names, strict=True):
+            if isinstance(each, Traced) and name:
+                each.value.name = f"g_{name}"
         arrays = [each.example if isinstance(each, Traced) else each for each in gradients]
-        return self.trace.emit("gather", gathered, (list(gradients),), {}, gathered(arrays))
+        flat = self.trace.emit("gather", gathered, (list(gradients),), {}, gathered(arrays))
+        flat.value.name = "gradients"
+        return flat
 
     def watch_for_nan(self, gradient: Any) -> None:
         """Leave the program if a gradient holds NaN: the engine's law of 0 times infinity is not in it."""

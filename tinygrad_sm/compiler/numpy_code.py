@@ -64,8 +64,11 @@ class _Writer:
     def function(self, name: str) -> str:
         """The source of the function."""
         arguments = [self.named(value, value.name) for value in (*self.program.inputs, *self.program.numbers)]
+        for memory, _ in self.program.stores:
+            self.named(memory)
         lines, origin = [], Origin()
         for instruction in self.program.instructions:
+            self.name_outputs(instruction)
             written = [*self.lines(instruction)]
             if written and _comment(instruction.origin) != _comment(origin):
                 origin = instruction.origin
@@ -77,6 +80,17 @@ class _Writer:
         lines.append(f"return {self.returned(self.program.results)}")
         body = "\n".join(f"    {line}" for line in lines)
         return f"def {name}({', '.join(arguments)}):\n{body}\n"
+
+    def name_outputs(self, instruction: Instruction) -> None:
+        """Name what an instruction makes after the operation that it belongs to, and a view after what it shows."""
+        phase, op, _ = instruction.origin
+        for out in instruction.outs:
+            base = {"forward": op, "backward": f"g_{op}"}.get(phase, instruction.function.__name__)
+            if instruction.kind == "view" and isinstance(instruction.args[0], Value):
+                shown = self.named(instruction.args[0])
+                transposed = out.ndim > 1 and out.shape == instruction.args[0].shape[::-1]
+                base = f"{shown}_T" if transposed else f"{shown}_view"
+            self.named(out, out.name or base)
 
     # Lines.
 
@@ -198,7 +212,8 @@ class _Writer:
             return repr(item)
         if type(item) is float and np.isfinite(item):
             return repr(item)
-        return self.constant(item, "constant")
+        ones = isinstance(item, np.ndarray) and item.dtype.kind == "f" and item.size and (item == 1).all()
+        return self.constant(item, "ones" if ones else "constant")
 
     def index(self, index: Any) -> str:
         """What stands between brackets."""
@@ -223,7 +238,7 @@ class _Writer:
         """The name of something that stays the same."""
         if id(item) not in self.constants:
             self.constants[id(item)] = fresh = self.fresh(name)
-            self.namespace[fresh] = item
+            self.namespace[fresh] = item  # which keeps its id from being given to another
         return self.constants[id(item)]
 
     def assigned(self, value: Value) -> str:
@@ -243,15 +258,13 @@ class _Writer:
 
     def fresh(self, name: str) -> str:
         """An unused name like the given one."""
-        words = re.findall(r"[A-Za-z]\w*|\d+", name)
+        words = re.findall(r"[A-Za-z_]\w*|\d+", name)
         words.sort(key=str.isdigit)  # `0.weight` becomes weight_0
         base = "_".join(words) or "v"
         base += "_" * keyword.iskeyword(base)
-        found = base if base not in self.taken and not base[-1:].isdigit() or base not in self.taken else ""
-        numbers = itertools.count(2)
-        while not found:
-            candidate = f"{base}_{next(numbers)}"
-            found = candidate if candidate not in self.taken else ""
+        found, numbers = base, itertools.count(2)
+        while found in self.taken:
+            found = f"{base}_{next(numbers)}"
         self.taken.add(found)
         return found
 
