@@ -74,54 +74,58 @@ class Optimizer:
         """Update every parameter that has a gradient. Warns where the gradients were used by a step already."""
         grads = [p.grad for p in self.params]
         self._check(grads)
-        moved = self._step_together(grads)
-        if len(moved) < len(grads):
-            self._step_apart([i for i, g in enumerate(grads) if g is not None and i not in moved], grads)
+        together = [storage for storage in self._current_storages() if storage.gather(grads)]
+        for storage in together:
+            self.update(storage.data, storage.grad, storage.state)
+            note_overwrite(storage.data)
+        if sum([len(storage.indices) for storage in together]) < len(grads):
+            self._step_apart(grads, together)
         for p, g in zip(self.params, grads, strict=True):
             if g is not None:
                 p._used_grad = g
 
     def _check(self, grads: Sequence[Any]) -> None:
         """Refuse what is no gradient of its parameter, and warn of a step that does nothing or too much."""
-        used, missing = False, 0
+        used, found = False, False
         for p, g in zip(self.params, grads, strict=True):
-            if g is None:
-                missing += 1
-            elif getattr(g, "shape", None) != p.shape or isinstance(g, Tensor):
-                remedy = f"assign an array of shape {p.shape}, such as t.data, or None"
-                raise ShapeError(
-                    f"{self}: grad of a parameter {p.shape} is a {type(g).__name__} {describe(g)}", remedy=remedy
-                )
-            elif p._used_grad is g:
-                used = True
+            if g is not None:
+                if type(g) is not np.ndarray or g.shape != p._data.shape:
+                    self._check_kind(p, g)
+                used = used or p._used_grad is g
+                found = True
         if used:
             self._warn_once(
                 "step() uses gradients that a step has used already, and backward() adds to them: "
                 "call zero_grad() before each backward()"
             )
-        if missing == len(grads):
+        if not found:
             self._warn_once("step() found no gradients: call loss.backward() before it")
 
-    def _step_together(self, grads: Sequence[Any]) -> set[int]:
-        """Update what lies side by side, where all of it has a gradient; which parameters that were."""
-        if not all(storage.holds() for storage in self._storages):
-            self._move_together()
-        moved: set[int] = set()
-        for storage in self._storages:
-            if storage.largest <= SMALL and storage.gather(grads):
-                self.update(storage.data, storage.grad, storage.state)
-                note_overwrite(storage.data)
-                moved.update(storage.indices)
-        return moved
+    def _check_kind(self, p: Tensor, g: Any) -> None:
+        if getattr(g, "shape", None) != p.shape or isinstance(g, Tensor):
+            remedy = f"assign an array of shape {p.shape}, such as t.data, or None"
+            raise ShapeError(
+                f"{self}: grad of a parameter {p.shape} is a {type(g).__name__} {describe(g)}", remedy=remedy
+            )
 
-    def _step_apart(self, indices: Sequence[int], grads: Sequence[Any]) -> None:
-        """Update parameters one by one."""
-        storages = [each for each in self._storages if not set(indices).isdisjoint(each.indices)]
+    def _current_storages(self) -> list[FlatStorage]:
+        """What lies side by side, moved together again where somebody assigned another array."""
+        for storage in self._storages:
+            if not storage.holds():
+                self._move_together()
+                break
+        return [each for each in self._storages if each.largest <= SMALL]
+
+    def _step_apart(self, grads: Sequence[Any], together: Sequence[FlatStorage]) -> None:
+        """Update the other parameters one by one."""
+        done = {i for storage in together for i in storage.indices}
+        rest = [i for i, g in enumerate(grads) if g is not None and i not in done]
+        storages = [each for each in self._storages if not set(rest).isdisjoint(each.indices)]
         for storage in storages:
             storage.part()
-        for i in indices:
+        for i in rest:
             self.update(self.params[i].data, grads[i], self.state[i])
-        note_overwrite(*[self.params[i].data for i in indices])
+        note_overwrite(*[self.params[i].data for i in rest])
         for storage in storages:
             storage.join()
 

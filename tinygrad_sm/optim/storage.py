@@ -49,8 +49,8 @@ class FlatStorage:
                 if p._edge:
                     p._edge[0].out = view
         self.grad = np.zeros_like(self.data)
-        self._views = [weakref.ref(p._data) for p in self.params]  # weak, see `held_elsewhere`
-        self._grads = self._parts(self.grad)
+        self._views = [(i, weakref.ref(params[i]._data)) for i in indices]  # weak, see `held_elsewhere`
+        self._grads = list(zip(indices, self._parts(self.grad), strict=True))
         self.state = start(self.data)
         own = [states[i] for i in indices]
         self.shared = [name for name, array in self.state.items() if array.shape != self.data.shape]
@@ -77,9 +77,13 @@ class FlatStorage:
 
         They are not after an assignment such as `p.data = values`, or when another storage took them over.
         """
-        for i, view in zip(self.indices, self._views, strict=True):
-            if self._all_params[i]._data is not view():
+        params = self._all_params
+        for i, view in self._views:
+            if params[i]._data is not view():
                 return False
+        return not self.state or self._holds_state()
+
+    def _holds_state(self) -> bool:
         current = self._current_state()
         return len(current) == len(self._kept) and all(map(operator.is_, current, self._kept))
 
@@ -90,9 +94,10 @@ class FlatStorage:
         """Copy gradients, one for each parameter of the optimiser, to `grad`; False unless all are there and alike."""
         if self.parted:
             return False
-        for i, part in zip(self.indices, self._grads, strict=True):
+        dtype = self.data.dtype
+        for i, part in self._grads:
             g = grads[i]
-            if type(g) is not np.ndarray or g.dtype is not part.dtype:
+            if type(g) is not np.ndarray or g.dtype is not dtype:
                 return False
             part[...] = g
         return True
@@ -143,7 +148,8 @@ def held_elsewhere(p: Tensor) -> bool:
 
     It is CPython's count of references that tells.
     """
-    return sys.getrefcount(p._data) > _ALONE
+    return sys.getrefcount(p._data) > _UNSHARED
 
 
-_ALONE = sys.getrefcount(Tensor(0.0, requires_grad=True)._data)
+_EXAMPLE = Tensor(0.0, requires_grad=True)
+_UNSHARED = sys.getrefcount(_EXAMPLE._data)
