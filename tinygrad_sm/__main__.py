@@ -84,6 +84,8 @@ def parser() -> argparse.ArgumentParser:
     validation = f"of the training part to validate with, 0 for none ({usual['validation']})"
     add("--validation", type=_share, metavar="SHARE", help=validation)
     add("--patience", type=_count, metavar="N", help="stop after N epochs without a lower validation loss")
+    compiled = "run each step as one compiled program: numpy (if nothing is said), or numba, which is an extra"
+    add("--compile", nargs="?", const="numpy", choices=["numpy", "numba"], help=compiled)
     add("--output", metavar="FOLDER", help="where to write (runs/digits, or runs/ and the name of the data)")
     add("--resume", action="store_true", help="go on from the checkpoint in the output folder")
     add("--quiet", action="store_true", help="print only the result")

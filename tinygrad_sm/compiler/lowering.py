@@ -83,7 +83,8 @@ class Lowering:
         for i, array in enumerate(call.args):
             effect = random.get(argument(call.op, i))
             if effect:
-                self.arrays[id(array)] = self.trace.emit("draw", effect.repeat, (), {}, array)
+                self.arrays[id(array)] = drawn_array = self.trace.emit("draw", effect.repeat, (), {}, array)
+                drawn_array.value.name = argument(call.op, i)
         args, options = self.known(tuple(call.args)), self.known(call.kwargs)
         out, residual = self.trace.operation(call.op, args, options, origin)
         outs = out if isinstance(out, tuple) else (out,)

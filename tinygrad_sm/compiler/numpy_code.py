@@ -85,7 +85,7 @@ class _Writer:
         """Name what an instruction makes after the operation that it belongs to, and a view after what it shows."""
         phase, op, _ = instruction.origin
         for out in instruction.outs:
-            base = {"forward": op, "backward": f"g_{op}"}.get(phase, instruction.function.__name__)
+            base = {"forward": op, "backward": f"g_{op}"}.get(phase, instruction.name)
             if instruction.kind == "view" and isinstance(instruction.args[0], Value):
                 shown = self.named(instruction.args[0])
                 transposed = out.ndim > 1 and out.shape == instruction.args[0].shape[::-1]
@@ -101,13 +101,13 @@ class _Writer:
     def _ufunc(self, instruction: Instruction) -> Iterator[str]:
         out = instruction.out
         args = [self.expression(arg) for arg in instruction.args]
-        if instruction.function.__name__ == "converted":
+        if instruction.name == "converted":
             if out in self.plan.places:
                 yield f'np.copyto({self.assigned(out)}, {args[0]}, casting="unsafe")'
             else:
                 yield f"{self.assigned(out)} = {args[0]}.astype({args[1]})"
             return
-        function = f"np.{instruction.function.__name__}"
+        function = f"np.{instruction.name}"
         if out in self.plan.places:
             yield f"{function}({', '.join(args)}, out={self.assigned(out)})"
         else:
@@ -120,7 +120,7 @@ class _Writer:
         if axis is not None and len(axis) == 1:
             options["axis"] = axis[0]
         given = [self.expression(instruction.args[0]), *(f"{k}={self.expression(v)}" for k, v in options.items())]
-        function = f"np.{instruction.function.__name__}.reduce"
+        function = f"np.{instruction.name}.reduce"
         if out in self.plan.places:
             yield f"{function}({', '.join(given)}, out={self.assigned(out)})"
         else:
@@ -164,7 +164,7 @@ class _Writer:
 
     def _effect(self, instruction: Instruction) -> Iterator[str]:
         self.calls.append(f"{_comment(instruction.origin)}: runs as a call")
-        name = self.constant(instruction.function, instruction.function.__name__)
+        name = self.constant(instruction.function, instruction.name)
         yield f"{name}({', '.join(map(self.expression, instruction.args))})"
 
     def _call(self, instruction: Instruction) -> Iterator[str]:
@@ -271,7 +271,7 @@ class _Writer:
 
 def _may_vary(instruction: Instruction) -> bool:
     """Whether the shape of what a call returns may depend on values, as that of NumPy's `x[mask]` does."""
-    return instruction.function not in (copied, assigned) and instruction.function.__name__ not in ("taken", "vdot")
+    return instruction.function not in (copied, assigned) and instruction.name not in ("taken", "vdot")
 
 
 def _comment(origin: Origin) -> str:

@@ -209,7 +209,7 @@ def has_out(instruction: Instruction | None) -> bool:
     """Whether the result can be written to a given place."""
     if instruction is None:
         return False
-    return isinstance(instruction.function, np.ufunc) or instruction.function.__name__ == "converted"
+    return isinstance(instruction.function, np.ufunc) or instruction.name == "converted"
 
 
 __all__ = ["Plan", "has_out", "is_by_element", "laid_out", "replaced"]

@@ -95,9 +95,13 @@ class Instruction:
         """The values that it reads."""
         return [*values_in((*self.args, *self.options.values()))]
 
+    @property
+    def name(self) -> str:
+        """The name of the function."""
+        return str(getattr(self.function, "__name__", type(self.function).__name__))
+
     def __repr__(self) -> str:
-        name = getattr(self.function, "__name__", repr(self.function))
-        return f"{self.outs} = {self.kind} {name}{self.args} {self.options or ''}"
+        return f"{self.outs} = {self.kind} {self.name}{self.args} {self.options or ''}"
 
 
 @dataclass(slots=True, repr=False)

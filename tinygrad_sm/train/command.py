@@ -48,6 +48,7 @@ DEFAULTS: dict[str, Any] = {
     "seed": 0,
     "validation": 0.1,
     "patience": None,
+    "compile": None,
 }
 # What an optimiser takes where nothing is said.
 USUAL: dict[str, dict[str, float | None]] = {
@@ -189,6 +190,7 @@ def build(parts: Parts, settings: Mapping[str, Any], checkpoint: Path, *, progre
         checkpoint=checkpoint,
         notes={"settings": dict(settings)},
         progress=progress,
+        compile=settings["compile"] or False,
     )
     return model, trainer
 

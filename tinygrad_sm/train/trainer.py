@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tinygrad_sm.compiler import compile_step
 from tinygrad_sm.data import batches
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import ArgumentError, DTypeError
@@ -36,7 +37,8 @@ class Trainer:
 
     Args: loss: takes (output, targets), gives a scalar mean; generator: shuffles, the library's default one if None;
     patience: stop after so many epochs without a lower validation loss, and go back to the best weights; checkpoint: a
-    file to resume from; notes: JSON to keep in it; progress=False: print nothing. Raises ArgumentError, DTypeError.
+    file to resume from; notes: JSON to keep in it; progress=False: print nothing; compile: True or a backend of
+    `tg.compile_step`, for several times the speed on a small model. Raises ArgumentError, DTypeError.
 
     >>> from tinygrad_sm import data, nn, optim
     >>> model = nn.MLP([2, 16, 2], generator=np.random.default_rng(0))
@@ -58,6 +60,7 @@ class Trainer:
         checkpoint: PathLike | None = None,
         notes: Mapping[str, Any] | None = None,
         progress: bool = True,
+        compile: bool | str = False,
     ) -> None:
         if not callable(loss) or not isinstance(optimizer, Optimizer):
             wrong = f"loss={loss!r}" if not callable(loss) else f"optimizer={optimizer!r}"
@@ -72,6 +75,8 @@ class Trainer:
         self.checkpoint = checkpoint
         self.notes = dict(notes or {})
         self.progress = progress
+        self.compile = "numpy" if compile is True else compile
+        self.compiled = compile_step(self._loss, optimizer, backend=self.compile) if self.compile else None
         self.history = History()
         self._run: dict[str, Any] = {}  # what has to be the same when the run is resumed
         self.best: Arrays = {}  # the weights after the epoch with the lowest validation loss
@@ -101,6 +106,11 @@ class Trainer:
                 self.model.train()
                 tally = Tally()
                 for x, y in batches(inputs, targets, batch_size=self.batch_size, rng=self.generator):
+                    if self.compiled:  # the same five lines in one
+                        loss, output = self.compiled(x, y)
+                        tally.add(float(loss), output, y)
+                        progress.step(tally.means())
+                        continue
                     self.optimizer.zero_grad()
                     output = self.model(Tensor(x))
                     loss = self.loss(output, y)
@@ -122,6 +132,11 @@ class Trainer:
             self.model.load_state_dict(self.best)
         self.model.eval()
         return self.history
+
+    def _loss(self, x: Any, y: Any) -> tuple[Any, Any]:
+        """What a step is compiled from: the loss, and the output that the accuracy is counted from."""
+        output = self.model(x)
+        return self.loss(output, y), output
 
     def evaluate(self, examples: Examples) -> dict[str, float]:
         """The mean `loss` and, where the targets are classes, the `accuracy` (a share of 1) on a data set."""
@@ -173,7 +188,8 @@ class Trainer:
 
     def _describe(self) -> dict[str, Any]:
         """What has to be the same when a run goes on; a learning rate may be changed by a schedule and does not."""
-        return {
+        rounding = {"backend": self.compile} if self.compile == "numba" else {}  # numpy's is that of no backend
+        return rounding | {
             "batch size": self.batch_size,
             "patience": self.patience,
             "optimiser": [type(self.optimizer).__name__, _settings(self.optimizer)],
