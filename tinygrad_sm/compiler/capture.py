@@ -71,6 +71,8 @@ class Capture:
         return value.requires_grad or id(value._data) in self.made
 
 
+WRITES = {"__setitem__", "update", "backward"}  # refused whoever calls them: the operators are in this package
+
 CAPTURING: ContextVar[Capture | None] = ContextVar("capturing", default=None)
 
 
@@ -119,7 +121,7 @@ def _refusing(name: str, original: Callable[..., Any], what: str, remedy: str) -
 
     def refusing(self: Tensor, *args: Any, **kwargs: Any) -> Any:
         found = CAPTURING.get()
-        if found is not None and found.depends(self) and _asked_by_user():
+        if found is not None and found.depends(self) and (name in WRITES or _asked_by_user()):
             raise CaptureError(f"{what} in a function that is being compiled: {describe(self)}", remedy=remedy)
         return original(self, *args, **kwargs)
 
@@ -166,7 +168,7 @@ _REPLACED = Replaced(*_replacements())
 
 
 def probes(arguments: Sequence[Any]) -> list[Any]:
-    """The arguments with other values of the same kind: the samples in another order, or changed where all are alike."""
+    """The arguments with other values of the same kind: samples in another order, or changed where all are alike."""
     return [tensor.from_edge(_other(each._data), None) if isinstance(each, Tensor) else each for each in arguments]
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
+import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from tinygrad_sm.engine.transforms import gradients, value_and_grad
 from tinygrad_sm.errors import ArgumentError, CaptureError, DTypeError, GradientError
 from tinygrad_sm.nn.module import Module, mode_changes
 from tinygrad_sm.optim import Optimizer
+
 clip_grad_norm = clip_grad_value = None
 
 LIMIT = 16  # programs that a function keeps; the one that was made first goes first
@@ -54,15 +56,16 @@ class Made:
         self.optimizer = optimizer
         self.state = _state(optimizer)
         # The optimiser's settings are fetched by one call, a fifth of the time that a loop takes.
-        self.settings = operator.attrgetter("lr", *[name for name, _ in optimizer.settings()]) if optimizer else None
-        self.set_to = self.settings(optimizer) if self.settings else None
+        names = [name for name, _ in optimizer.settings()] if optimizer else []
+        self.settings = operator.attrgetter(*names) if names else type
+        self.set_to = self.settings(optimizer)
         self.seconds = time.perf_counter() - began
 
     def holds(self) -> bool:
         """Whether tensors still have the arrays, modules the modes, and the optimiser the settings of the program."""
         if not all(map(operator.is_, [each._data for each in self.tensors], self.arrays)):
             return False
-        if self.settings and (self.settings(self.optimizer)[1:] != self.set_to[1:] or not self._has_state()):
+        if self.optimizer and (self.settings(self.optimizer) != self.set_to or not self._has_state()):
             return False
         if self.changes != mode_changes():
             if self.attributes != _attributes(self.modules):
@@ -105,10 +108,11 @@ class Compiled:
         self.function = function
         self.backend = backend
         self._made: dict[Any, list[Made]] = {}  # by the kind of their arguments
+        self._lock = threading.Lock()
         self._order: list[tuple[Any, Made]] = []
         self._latest: Made | None = None
         self._names: list[str] = []  # of the arrays among the arguments
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(cast(Any, self), function)
 
     @property
     def source(self) -> str:
@@ -144,6 +148,16 @@ class Compiled:
                 self._latest = made
                 return made
         return None
+
+    def _run(self, made: Made, *arguments: Any) -> Any:
+        """What a program returns; where NumPy's warnings are errors, they are the function's own to raise."""
+        with self._lock:  # its buffers serve one call at a time
+            try:
+                return made.run(*arguments)
+            except (RuntimeWarning, FloatingPointError) as error:
+                if made.executable.has_written(error):
+                    raise
+                return DEVIATES
 
     def _keep(self, kind: Any, made: Made) -> None:
         """Remember a program, and forget the oldest one if there are too many."""
@@ -228,7 +242,7 @@ class CompiledStep(Compiled):
         made = self._find(kind_of(arguments))
         if made is None:
             return self._first(arguments)
-        result = made.run(*arrays_of(arguments), optimizer.lr)
+        result = self._run(made, *arrays_of(arguments), optimizer.lr)
         if result is DEVIATES:
             return self._eagerly(self.function(*as_tensors(arguments)))
         note_overwrite(*made.written)
@@ -316,7 +330,7 @@ class CompiledFunction(Compiled):
         if made is None:
             results = self._first(given)
         else:
-            results = made.run(*arrays_of(given))
+            results = self._run(made, *arrays_of(given))
             if results is DEVIATES:
                 return self.function(*arguments)
         tensors = any(isinstance(each, Tensor) for each in arguments)
@@ -407,11 +421,11 @@ def compile_step(
 ) -> CompiledStep:
     """A training step, forward, backward and update, as one straight line of code, made at the first call.
 
-    Args: loss_fn: from the arguments of a call (arrays or tensors) to a scalar tensor, or to (loss, others...); backend:
-    "numpy", readable and bit for bit what the eager step computes, or "numba", fused loops, which needs the extra
-    `fast`; clip_norm, clip_value: bounds on the gradients, see `optim.clip_grad_norm` and `optim.clip_grad_value`.
-    Returns a function that returns the loss as a number, and others as arrays. `.source` is its code, `.report()` what
-    is in it. Raises CaptureError where Python depends on values, GradientError for a parameter that is not used.
+    Args: loss_fn: from the arguments of a call (arrays or tensors) to a scalar tensor, or to (loss, others...);
+    backend: "numpy", readable and bit for bit what the eager step computes, or "numba", fused loops, which needs the
+    extra `fast`; clip_norm, clip_value: bounds on the gradients, as `optim.clip_grad_norm` and `clip_grad_value` have
+    them. Returns a function that returns the loss as a number, and others as arrays. `.source` is its code, `.report()`
+    what is in it. Raises CaptureError where Python depends on values, GradientError for a parameter that is not used.
 
     >>> from tinygrad_sm import nn, optim
     >>> w = nn.Parameter([1.0, 2.0])

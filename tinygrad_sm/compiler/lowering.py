@@ -118,7 +118,7 @@ class Lowering:
         return Node(node.op, args, kwargs, parents, out, order=tick(), where=node.where, module=node.module)
 
     def _rule(self, rule: Callable[..., Any], arguments: Any, options: dict[str, Any], residual: Any) -> Any:
-        """Write down a rule, with what its forward kept if it kept something; as a call it starts from its arguments."""
+        """Write down a rule, with what its forward kept, if anything; as a call it starts from its arguments."""
         why = ""
         for given in ({**options, "residual": residual}, options)[residual is None :]:
             try:
@@ -141,7 +141,7 @@ class Lowering:
         """Leave the program if a gradient holds NaN: the engine's law of 0 times infinity is not in it."""
         if self.nan_tests and isinstance(gradient, Traced):
             self.trace.origin = Origin("backward", "NaN")
-            square = np.vdot(gradient, gradient)
+            square: Any = np.vdot(gradient, gradient)
             args, options = (square.read(),), {"expected": False}
             self.program.instructions.append(Instruction("guard", np.isnan, args, options, (), self.trace.origin))
 

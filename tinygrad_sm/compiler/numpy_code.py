@@ -18,23 +18,35 @@ import numpy as np
 
 from tinygrad_sm.compiler.passes import flatten_indices
 from tinygrad_sm.compiler.planning import Plan
-from tinygrad_sm.compiler.program import DEVIATES, Instruction, Origin, Program, Value, replaced, values_in
+from tinygrad_sm.compiler.program import DEVIATES, Instruction, Origin, Program, Value
 from tinygrad_sm.compiler.tracing import assigned, copied, element
 from tinygrad_sm.location import Location
+from tinygrad_sm.numpy_calls import without_warnings
 
 WIDTH = 116
+UPDATE = "# update"  # the comment at which the update begins
+# What warns of infinite slopes, which the engine keeps NumPy from while it goes back.
+RISKY = {"divide", "power", "float_power", "log", "log2", "log10", "log1p", "sqrt", "cbrt", "reciprocal", "arctanh"}
 SYMBOLS = {operator.add: "+", operator.sub: "-", operator.mul: "*", operator.truediv: "/", operator.pow: "**"}
 _counter = itertools.count(1)
 
 
 class Executable:
-    """A program that can be called: `run(*inputs, *numbers)`; its source, and what it does line by line."""
+    """A program that can be called: `run(*inputs, *numbers)`; its source, its buffers, and remarks for the report."""
 
     def __init__(self, run: Callable[..., Any], source: str, report: list[str], nbytes: int) -> None:
         self.run = run
         self.source = source
         self.report = report
         self.nbytes = nbytes
+
+    def has_written(self, error: BaseException) -> bool:
+        """Whether an error arose after the update had begun, so that the call cannot be repeated."""
+        trace = error.__traceback__
+        while trace and trace.tb_frame.f_code is not self.run.__code__:
+            trace = trace.tb_next
+        lines = self.source.splitlines()
+        return trace is not None and any(line.lstrip().startswith(UPDATE) for line in lines[: trace.tb_lineno])
 
 
 def build(program: Program, name: str = "step") -> Executable:
@@ -57,7 +69,7 @@ class _Writer:
         self.program, self.plan = program, plan
         self.namespace: dict[str, Any] = {"np": np, "DEVIATES": DEVIATES}
         self.names: dict[Value, str] = {}
-        self.taken: set[str] = {"np", "DEVIATES"}
+        self.taken: set[str] = {"np", "DEVIATES", "without_warnings"}
         self.constants: dict[int, str] = {}
         self.calls: list[str] = []
 
@@ -78,6 +90,9 @@ class _Writer:
             if self.plan.place(value) is not memory.array:
                 lines.append(f"np.copyto({self.expression(memory)}, {self.expression(value)})")
         lines.append(f"return {self.returned(self.program.results)}")
+        if any(map(_is_risky, self.program.instructions)):
+            self.namespace["without_warnings"] = without_warnings
+            lines = ['with without_warnings("divide", "invalid"):', *(f"    {line}" for line in lines)]
         body = "\n".join(f"    {line}" for line in lines)
         return f"def {name}({', '.join(arguments)}):\n{body}\n"
 
@@ -155,11 +170,8 @@ class _Writer:
 
     def _guard(self, instruction: Instruction) -> Iterator[str]:
         value, expected = self.expression(instruction.args[0]), instruction.options["expected"]
-        if instruction.function is np.isnan:
-            condition = f"{value} != {value}"
-        else:
-            condition = f"not {value}" if expected else value
-        yield f"if {condition}:"
+        condition = f"not {value}" if expected else value
+        yield f"if {value} != {value}:" if instruction.function is np.isnan else f"if {condition}:"
         yield "    return DEVIATES"
 
     def _effect(self, instruction: Instruction) -> Iterator[str]:
@@ -208,7 +220,7 @@ class _Writer:
             return f"[{', '.join(self.expression(part) for part in item)}]"
         if isinstance(item, slice):
             return f"slice({', '.join(self.expression(part) for part in (item.start, item.stop, item.step))})"
-        if item is None or item is ... or isinstance(item, (bool, int, str)) and type(item) in (bool, int, str):
+        if item is None or item is ... or type(item) in (bool, int, str):
             return repr(item)
         if type(item) is float and np.isfinite(item):
             return repr(item)
@@ -269,6 +281,16 @@ class _Writer:
         return found
 
 
+def _is_risky(instruction: Instruction) -> bool:
+    """Whether NumPy may warn in a rule of what is no fault of the user's."""
+    if instruction.origin.phase != "backward":
+        return False
+    by_constant = instruction.name == "divide" and not isinstance(instruction.args[1], Value)
+    return (instruction.name in RISKY and not by_constant) or (
+        instruction.kind == "call" and instruction.name not in ("taken", "vdot")
+    )
+
+
 def _may_vary(instruction: Instruction) -> bool:
     """Whether the shape of what a call returns may depend on values, as that of NumPy's `x[mask]` does."""
     return instruction.function not in (copied, assigned) and instruction.name not in ("taken", "vdot")
@@ -281,6 +303,3 @@ def _comment(origin: Origin) -> str:
     place = Location(*origin.where)
     what = f"{origin.op}" if origin.phase == "forward" else f"derivative of {origin.op}"
     return f"{what}, {place}: {place.expression}"[:WIDTH]
-
-
-__all__ = ["Executable", "build", "replaced", "values_in"]

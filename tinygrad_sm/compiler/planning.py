@@ -13,17 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_sm.compiler.program import Array, Instruction, Program, Value, replaced, values_in
+from tinygrad_sm.compiler.program import Array, Instruction, Program, Value, values_in
 
 ALIGNMENT = 64  # bytes of a cache line
 AT_THE_END = 1 << 60
 
 
 class Plan:
-    """The places of a program's values, and which of them are made in place.
+    """Where a program's values are kept.
 
-    `places` holds an array for each value that has one; the others are variables of the call. `extra` lists the values
-    that need a copy of their first argument before they are written to, `copies` those that a gather has to copy.
+    `places` holds an array for each value that has one; the others are variables of the call. `copied_first` are the
+    results of assignments to elements that have to leave the array as it was, and `gathers` says what a gathered array
+    does not get from the start, with the place that it belongs to.
     """
 
     def __init__(self, program: Program) -> None:
@@ -35,7 +36,6 @@ class Plan:
         self._free: dict[int, list[Array]] = defaultdict(list)
         self._roots: dict[Value, Value] = {}  # what a view is a view of
         self._buffer_of: dict[Value, Array] = {}  # of roots in buffers of their own
-        self._returned = {self._root(value) for value in values_in((program.results,))}
         for instruction in program.instructions:
             if instruction.kind == "view" and isinstance(instruction.args[0], Value):
                 self._roots[instruction.out] = self._root(instruction.args[0])
@@ -127,9 +127,8 @@ class Plan:
             out = instruction.out
             if out in self._pinned:
                 self.places[out] = self._pinned[out]
-            elif out not in self._returned or not out.shape:
-                if not self._take_over(i, instruction):
-                    self._give_buffer(out)
+            elif (out not in self._returned or not out.shape) and not self._take_over(i, instruction):
+                self._give_buffer(out)
 
     def _place_view(self, instruction: Instruction) -> None:
         base, *rest = instruction.args
@@ -210,6 +209,3 @@ def has_out(instruction: Instruction | None) -> bool:
     if instruction is None:
         return False
     return isinstance(instruction.function, np.ufunc) or instruction.name == "converted"
-
-
-__all__ = ["Plan", "has_out", "is_by_element", "laid_out", "replaced"]

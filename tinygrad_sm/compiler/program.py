@@ -64,7 +64,7 @@ class Value:
 
 @dataclass(eq=False, slots=True, repr=False)
 class Instruction:
-    """One call. `kind` says what is known of it:
+    """One call, of which `kind` says what is known.
 
     "ufunc"   function(*args): by element, broadcasting; also np.where and astype; np.matmul too
     "reduce"  function.reduce(arg, axis=, keepdims=): function is a ufunc

@@ -38,7 +38,8 @@ def element(array: Array, index: Any) -> Any:
 
 def viewed(array: Array, index: Any) -> Array:
     """What stands at an index of integers and slices: the same memory."""
-    return array[index]
+    seen: Array = array[index]
+    return seen
 
 
 def converted(array: Array, dtype: Any) -> Array:
