@@ -28,6 +28,16 @@ UPDATE = "# update"  # the comment at which the update begins
 # What warns of infinite slopes, which the engine keeps NumPy from while it goes back.
 RISKY = {"divide", "power", "float_power", "log", "log2", "log10", "log1p", "sqrt", "cbrt", "reciprocal", "arctanh"}
 SYMBOLS = {operator.add: "+", operator.sub: "-", operator.mul: "*", operator.truediv: "/", operator.pow: "**"}
+INFIX = {
+    np.add: "+",
+    np.subtract: "-",
+    np.multiply: "*",
+    np.divide: "/",
+    np.less: "<",
+    np.less_equal: "<=",
+    np.greater: ">",
+    np.greater_equal: ">=",
+}
 _counter = itertools.count(1)
 
 
@@ -125,15 +135,19 @@ class _Writer:
         function = f"np.{instruction.name}"
         if out in self.plan.places:
             yield f"{function}({', '.join(args)}, out={self.assigned(out)})"
+        elif instruction.function in INFIX and _is_scalar(instruction):
+            yield f"{self.assigned(out)} = {args[0]} {INFIX[instruction.function]} {args[1]}"
         else:
             yield f"{self.assigned(out)} = {function}({', '.join(args)})"
 
     def _reduce(self, instruction: Instruction) -> Iterator[str]:
         out = instruction.out
-        options = dict(instruction.options)
-        axis = options.get("axis")
+        options = {key: option for key, option in instruction.options.items() if (key, option) != ("keepdims", False)}
+        axis, ndim = options.get("axis"), instruction.args[0].ndim
         if axis is not None and len(axis) == 1:
             options["axis"] = axis[0]
+        if ndim == 1 and options["axis"] in (None, 0):  # which is what reduce does anyway
+            del options["axis"]
         given = [self.expression(instruction.args[0]), *(f"{k}={self.expression(v)}" for k, v in options.items())]
         function = f"np.{instruction.name}.reduce"
         if out in self.plan.places:
@@ -191,6 +205,8 @@ class _Writer:
         args, function = instruction.args, instruction.function
         if function is element or function.__name__ == "viewed":
             yield f"{targets} = {self.expression(args[0])}[{self.index(args[1])}]"
+        elif function is np.transpose and args[1:] in ((), (None,)):
+            yield f"{targets} = {self.expression(args[0])}.T"
         elif function is copied:
             yield f"{targets} = {self.expression(args[0])}.copy()"
         elif function.__name__ == "taken":
@@ -279,6 +295,11 @@ class _Writer:
             found = f"{base}_{next(numbers)}"
         self.taken.add(found)
         return found
+
+
+def _is_scalar(instruction: Instruction) -> bool:
+    """Whether it combines single numbers, for which an operator takes a fifth of the time of a call."""
+    return all(np.ndim(arg) == 0 if not isinstance(arg, Value) else not arg.shape for arg in instruction.args)
 
 
 def _is_risky(instruction: Instruction) -> bool:

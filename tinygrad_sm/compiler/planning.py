@@ -127,7 +127,7 @@ class Plan:
             out = instruction.out
             if out in self._pinned:
                 self.places[out] = self._pinned[out]
-            elif (out not in self._returned or not out.shape) and not self._take_over(i, instruction):
+            elif out.shape and out not in self._returned and not self._take_over(i, instruction):
                 self._give_buffer(out)
 
     def _place_view(self, instruction: Instruction) -> None:
