@@ -59,13 +59,14 @@ class Made:
         names = [name for name, _ in optimizer.settings()] if optimizer else []
         self.settings = operator.attrgetter(*names) if names else type
         self.set_to = self.settings(optimizer)
+        self.only_arrays = False  # whether the arguments are handed on as they are
         self.seconds = time.perf_counter() - began
 
     def holds(self) -> bool:
         """Whether tensors still have the arrays, modules the modes, and the optimiser the settings of the program."""
         if not all(map(operator.is_, [each._data for each in self.tensors], self.arrays)):
             return False
-        if self.optimizer and (self.settings(self.optimizer) != self.set_to or not self._has_state()):
+        if self.optimizer and (self.settings(self.optimizer) != self.set_to or (self.state and not self._has_state())):
             return False
         if self.changes != mode_changes():
             if self.attributes != _attributes(self.modules):
@@ -159,8 +160,10 @@ class Compiled:
                     raise
                 return DEVIATES
 
-    def _keep(self, kind: Any, made: Made) -> None:
-        """Remember a program, and forget the oldest one if there are too many."""
+    def _keep(self, arguments: Sequence[Any], made: Made) -> None:
+        """Remember a program for arguments of a kind, and forget the oldest one if there are too many."""
+        kind = kind_of(arguments)
+        made.only_arrays = all(type(each) is np.ndarray for each in arguments)
         self._made.setdefault(kind, []).append(made)
         self._order.append((kind, made))
         self._latest = made
@@ -181,7 +184,7 @@ def _kind_of_one(argument: Any) -> Any:
     if isinstance(argument, Tensor):
         return "tensor", argument.shape, argument.dtype, argument._data.strides
     if isinstance(argument, (np.ndarray, np.generic)):
-        return argument.shape, argument.dtype, np.asarray(argument).strides
+        return "array", argument.shape, argument.dtype, np.asarray(argument).strides
     try:
         hash(argument)
     except TypeError:
@@ -238,11 +241,11 @@ class CompiledStep(Compiled):
 
     def __call__(self, *arguments: Any) -> Any:
         refuse_within_capture("a compiled step called")
-        optimizer = self.optimizer
         made = self._find(kind_of(arguments))
         if made is None:
             return self._first(arguments)
-        result = self._run(made, *arrays_of(arguments), optimizer.lr)
+        arrays = arguments if made.only_arrays else arrays_of(arguments)
+        result = self._run(made, *arrays, self.optimizer.lr)
         if result is DEVIATES:
             return self._eagerly(self.function(*as_tensors(arguments)))
         note_overwrite(*made.written)
@@ -267,7 +270,7 @@ class CompiledStep(Compiled):
         for (_, data, state), each in zip(groups, flat, strict=True):
             lowering.update(optimizer, data, each, state)
         lowering.finish(captured.result)
-        self._keep(kind_of(arguments), Made(lowering, captured, self.backend, began, optimizer))
+        self._keep(arguments, Made(lowering, captured, self.backend, began, optimizer))
         return self._eagerly(captured.result)
 
     def _eagerly(self, result: Any) -> Any:
@@ -330,7 +333,7 @@ class CompiledFunction(Compiled):
         if made is None:
             results = self._first(given)
         else:
-            results = self._run(made, *arrays_of(given))
+            results = self._run(made, *(given if made.only_arrays else arrays_of(given)))
             if results is DEVIATES:
                 return self.function(*arguments)
         tensors = any(isinstance(each, Tensor) for each in arguments)
@@ -377,7 +380,7 @@ class CompiledFunction(Compiled):
             for each, slope in zip(found, slopes, strict=True):
                 lowering.arrays[id(each._data)] = slope
         lowering.finish(results)
-        self._keep(kind_of(arguments), Made(lowering, captured, self.backend, began))
+        self._keep(arguments, Made(lowering, captured, self.backend, began))
         return _as_numpy(results)
 
     def _refuse_recorded(self, arguments: Sequence[Any]) -> None:
