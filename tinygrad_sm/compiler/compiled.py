@@ -28,7 +28,7 @@ from tinygrad_sm.effects import note_overwrite
 from tinygrad_sm.engine.tensor import Tensor, from_edge
 from tinygrad_sm.engine.transforms import gradients, value_and_grad
 from tinygrad_sm.errors import ArgumentError, CaptureError, DTypeError, GradientError
-from tinygrad_sm.nn.module import Module, mode_changes
+from tinygrad_sm.nn.module import Module, changes
 from tinygrad_sm.optim import Optimizer
 
 clip_grad_norm = clip_grad_value = None
@@ -52,7 +52,7 @@ class Made:
         self.arrays = [each._data for each in self.tensors]
         self.modules = list({id(below): below for each in captured.modules for below in each.modules()}.values())
         self.attributes = _attributes(self.modules)
-        self.changes = mode_changes()
+        self.changes = changes()
         self.optimizer = optimizer
         self.state = _state(optimizer)
         # The optimiser's settings are fetched by one call, a fifth of the time that a loop takes.
@@ -68,10 +68,10 @@ class Made:
             return False
         if self.optimizer and (self.settings(self.optimizer) != self.set_to or (self.state and not self._has_state())):
             return False
-        if self.changes != mode_changes():
+        if self.changes != changes():
             if self.attributes != _attributes(self.modules):
                 return False
-            self.changes = mode_changes()
+            self.changes = changes()
         return True
 
     def _has_state(self) -> bool:

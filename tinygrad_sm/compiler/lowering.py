@@ -34,6 +34,7 @@ class Lowering:
         self.arrays: dict[int, Any] = {}
         self.residuals: dict[int, Any] = {}  # by the id of the output
         self.nan_tests = False
+        self.rate: Any = None  # the learning rate, which is given with each call
         for i, each in enumerate(captured.inputs):
             self.arrays[id(each._data)] = self.trace.given("input", each._data, f"x{i}")
         for source in captured.sources.values():
@@ -156,9 +157,10 @@ class Lowering:
         origin = Origin("update", type(optimizer).__name__)
         variables = {name: self.trace.given("memory", array, name) for name, array in state.items()}
         traced, rate = self.trace.given("memory", data, "parameters"), optimizer.lr
+        self.rate = self.rate or self.trace.number(rate, "lr")
         given, before = dict(variables), {name: each.value for name, each in variables.items()}
         old = traced.value
-        optimizer.lr = self.trace.number(rate, "lr")
+        optimizer.lr = self.rate
         try:
             self.trace.attempt(optimizer.update, (traced, gradient, given), {}, origin)
         except UntraceableError as error:

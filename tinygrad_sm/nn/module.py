@@ -35,13 +35,13 @@ class Parameter(Tensor):
 
 
 observers: list[Callable[[Module], None]] = []  # told of every call of a module, before it runs
-_next_mode = itertools.count(1).__next__
-_modes = 0
+_next_change = itertools.count(1).__next__
+_changes = 0
 
 
-def mode_changes() -> int:
-    """How often any module was switched between training and evaluation: while the number stays, all modes do."""
-    return _modes
+def changes() -> int:
+    """How often an attribute of any module became another, `training` among them: while the number stays, all do."""
+    return _changes
 
 
 class Module:
@@ -90,11 +90,10 @@ class Module:
         cls._built_in = cls.__module__.startswith(f"{PACKAGE}.")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        switched = name == "training" and value != self.training
+        if getattr(self, name, None) is not value:
+            global _changes
+            _changes = _next_change()
         super().__setattr__(name, value)
-        if switched:
-            global _modes
-            _modes = _next_mode()
         for path, part in _parts(name, value):
             list(_walk(path, part, set()))  # names them
 
