@@ -262,10 +262,8 @@ class CompiledStep(Compiled):
         _check_parameters(optimizer, loss)
         lowering = self._lowering(captured, constants)
         slopes = lowering.backward(loss, optimizer.params)
-        names = [p.name for p in optimizer.params]
-        flat = [lowering.gather([slopes[i] for i in group], [names[i] for i in group]) for group, _, _ in groups]
-        for each in flat:
-            lowering.watch_for_nan(each)
+        lowering.watch_for_nan(slopes)
+        flat = [lowering.gather([slopes[i] for i in group], data.shape) for group, data, _ in groups]
         flat = lowering.clipped(flat, self.clip_norm, self.clip_value)
         for (_, data, state), each in zip(groups, flat, strict=True):
             lowering.update(optimizer, data, each, state)
@@ -372,8 +370,7 @@ class CompiledFunction(Compiled):
         if self.argnum is not None:
             loss = _loss_of(captured.result)
             slopes = lowering.backward(loss, leaves)
-            for each in slopes:
-                lowering.watch_for_nan(each)
+            lowering.watch_for_nan(slopes)
             found = gradients(loss, leaves)
             single = isinstance(self.argnum, int)
             results = captured.result, found[0] if single else tuple(found)

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_sm.compiler.capture import Call, Capture, drawn
-from tinygrad_sm.compiler.program import Array, Instruction, Origin, Program, replaced
+from tinygrad_sm.compiler.passes import where_nan_arrives
+from tinygrad_sm.compiler.program import Array, Instruction, Origin, Program, Value, replaced
 from tinygrad_sm.compiler.tracing import Trace, Traced, UntraceableError, gathered
 from tinygrad_sm.display import argument, describe
 from tinygrad_sm.effects import tick
@@ -33,7 +34,7 @@ class Lowering:
         self.constants = constants
         self.arrays: dict[int, Any] = {}
         self.residuals: dict[int, Any] = {}  # by the id of the output
-        self.nan_tests = False
+        self.tested: list[Value] = []  # what the engine would look for NaN in
         self.rate: Any = None  # the learning rate, which is given with each call
         for i, each in enumerate(captured.inputs):
             self.arrays[id(each._data)] = self.trace.given("input", each._data, f"x{i}")
@@ -108,9 +109,14 @@ class Lowering:
                 node = sweep.node
                 assert node.op is not None
                 self.trace.origin = Origin("backward", node.op.name, node.where)
-                self.nan_tests |= node.op.elementwise
                 sweep.contribution = self._rule(rule, arguments, options, residuals.pop(node, None))
-        return [sweep.cotangents[target] for target in targets]
+                if node.op.elementwise and isinstance(sweep.contribution, Traced):
+                    self.tested.append(sweep.contribution.value)
+        gradients = [sweep.cotangents[target] for target in targets]
+        for gradient, leaf in zip(gradients, leaves, strict=True):
+            if isinstance(gradient, Traced) and leaf.name:
+                gradient.value.name = f"g_{leaf.name}"
+        return gradients
 
     def _mirrored(self, node: Node, mirrored: Mapping[Node, Node]) -> Node:
         """A node like another one, of traced arrays."""
@@ -128,21 +134,24 @@ class Lowering:
                 why = str(error)
         return self.trace.call(rule, arguments, options, self.trace.origin, why)
 
-    def gather(self, gradients: Sequence[Any], names: Sequence[str | None]) -> Any:
-        """Write down the gradients one after another in one flat array."""
-        for each, name in zip(gradients, names, strict=True):
-            if isinstance(each, Traced) and name:
-                each.value.name = f"g_{name}"
+    def gather(self, gradients: Sequence[Any], shape: tuple[int, ...]) -> Any:
+        """Write down the gradients one after another in one flat array; a single one may have its shape already."""
+        if np.shape(gradients[0]) == shape:
+            return gradients[0]
         arrays = [each.example if isinstance(each, Traced) else each for each in gradients]
         flat = self.trace.emit("gather", gathered, (list(gradients),), {}, gathered(arrays))
         flat.value.name = "gradients"
         return flat
 
-    def watch_for_nan(self, gradient: Any) -> None:
-        """Leave the program if a gradient holds NaN: the engine's law of 0 times infinity is not in it."""
-        if self.nan_tests and isinstance(gradient, Traced):
-            self.trace.origin = Origin("backward", "NaN")
-            square: Any = np.vdot(gradient, gradient)
+    def watch_for_nan(self, gradients: Sequence[Any]) -> None:
+        """Leave the program if a rule made NaN: the engine's law, that 0 times infinity is 0, is not in it.
+
+        It is looked for once, in as few and as small gradients as every NaN would have reached.
+        """
+        traced = {each.value: each for each in gradients if isinstance(each, Traced)}
+        self.trace.origin = Origin("backward", "NaN")
+        for value in where_nan_arrives(self.program, self.tested, list(traced)):
+            square: Any = np.vdot(traced[value], traced[value])
             args, options = (square.read(),), {"expected": False}
             self.program.instructions.append(Instruction("guard", np.isnan, args, options, (), self.trace.origin))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -165,3 +165,32 @@ def _chooses_pairs(instruction: Instruction) -> bool:
 
 def _is_small_integer(*indices: Any) -> bool:
     return all(index.dtype.kind in "iu" and np.can_cast(index.dtype, np.int64) for index in indices)
+
+
+# What makes NaN of NaN, wherever it stands among the operands.
+HANDING_NAN_ON = {np.add, np.subtract, np.multiply, np.divide, np.negative, np.matmul, np.maximum, np.minimum, converted}
+
+
+def where_nan_arrives(program: Program, made: Sequence[Value], gradients: Sequence[Value]) -> list[Value]:
+    """The fewest and smallest gradients that one of is NaN if any element of the values made is."""
+    reached = {value: {value} for value in made}
+    for instruction in program.instructions:
+        if instruction.kind == "view" and instruction.inputs[:1]:
+            whole = instruction.out.size == instruction.inputs[0].size
+        else:
+            whole = instruction.kind in ("ufunc", "reduce") and instruction.function in HANDING_NAN_ON
+        if whole:
+            for value in instruction.inputs:
+                for found in reached.values():
+                    if value in found:
+                        found.update(instruction.outs)
+    chosen: list[Value] = []
+    for found in reached.values():
+        candidates = [each for each in gradients if each in found] or list(gradients)
+        if not any(each in found for each in chosen):
+            chosen += [min(candidates, key=_size)] if candidates[0] in found else candidates
+    return list(dict.fromkeys(chosen))
+
+
+def _size(value: Value) -> int:
+    return value.size

@@ -105,6 +105,9 @@ class Plan:
                 yield item, part
             else:
                 self.gathers[instruction.out].append((item, part))
+        end = self.program.instructions.index(instruction)
+        if all(self._last_use[value] == end for value in seen):
+            self._buffer_of[instruction.out] = self.buffers[-1]  # free for others once it was read
 
     def _unread_after(self, i: int, memory: Value, maker: Instruction) -> bool:
         """Whether no instruction after one reads a memory, and that one only element by element."""
