@@ -125,13 +125,19 @@ class Lowering:
         return Node(node.op, args, kwargs, parents, out, order=tick(), where=node.where, module=node.module)
 
     def _rule(self, rule: Callable[..., Any], arguments: Any, options: dict[str, Any], residual: Any) -> Any:
-        """Write down a rule, with what its forward kept, if anything; as a call it starts from its arguments."""
+        """Write down a rule, with what its forward kept, if anything.
+
+        A rule that is a call gets what a call kept, which no program writes to, and otherwise starts from its arguments.
+        """
         why = ""
+        kept = residual.read() if isinstance(residual, Traced) else None
         for given in ({**options, "residual": residual}, options)[residual is None :]:
             try:
                 return self.trace.attempt(rule, arguments, given, self.trace.origin)
             except UntraceableError as error:
                 why = str(error)
+        if any(kept in each.outs for each in self.program.instructions if each.kind == "call" and kept):
+            options = {**options, "residual": Traced(self.trace, kept, self.trace.examples[kept])}
         return self.trace.call(rule, arguments, options, self.trace.origin, why)
 
     def gather(self, gradients: Sequence[Any], shape: tuple[int, ...]) -> Any:

@@ -196,7 +196,7 @@ class _Writer:
     def _call(self, instruction: Instruction) -> Iterator[str]:
         yield from self._called(instruction)
         for out in instruction.outs if _may_vary(instruction) else ():
-            yield f"if {self.expression(out)}.shape != {out.shape}:"
+            yield f"if np.shape({self.expression(out)}) != {out.shape}:"
             yield "    return DEVIATES"
 
     def _called(self, instruction: Instruction) -> Iterator[str]:

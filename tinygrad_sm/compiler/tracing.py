@@ -118,6 +118,7 @@ class Trace:
         outs = tuple(Value("result", array.shape, array.dtype, array.strides) for array in arrays)
         names = replaced(tuple(args), _value_of), {key: replaced(item, _value_of) for key, item in options.items()}
         self.program.instructions.append(Instruction(kind, function, *names, outs, self.origin))
+        self.examples.update(zip(outs, arrays, strict=True))
         traced = tuple(Traced(self, out, array) for out, array in zip(outs, arrays, strict=True))
         return traced if isinstance(result, tuple) else traced[0]
 
@@ -159,8 +160,13 @@ class Trace:
     ) -> Any:
         """Write a function down as one call."""
         self.calls.append((origin, why))
+        examples, named = replaced(tuple(args), _example_of), replaced(options, _example_of)
+        if "residual" in named:
+            named["residual"] = named["residual"].copy()  # which a rule may write to
         with np.errstate(all="ignore"):
-            result = function(*replaced(tuple(args), _example_of), **replaced(options, _example_of))
+            result = function(*examples, **named)
+        if any(np.may_share_memory(each, other) for each in flat([result]) for other in arrays_in(examples)):
+            function, result = _with_copy(function), replaced(result, np.copy)
         before, self.origin = self.origin, origin
         try:
             return self.emit("call", function, args, options, result)
@@ -168,13 +174,37 @@ class Trace:
             self.origin = before
 
     def operation(self, op: Primitive, args: Sequence[Any], options: dict[str, Any], origin: Origin) -> Any:
-        """The output of an operation and its residual: its forward traced, or a call of it, which keeps no residual."""
+        """The output of an operation and its residual, if it keeps one: its forward traced, or a call of it."""
         args = [list(args)] if op.variadic else args
         try:
             found = self.attempt(op.forward, args, options, origin)
         except UntraceableError as error:
+            if op.residual and self._keeps_array(op, args, options):
+                return self.call(op.forward, args, options, origin, str(error))
             return self.call(_output(op), args, options, origin, str(error)), None
         return found if op.residual else (found, None)
+
+    def _keeps_array(self, op: Primitive, args: Sequence[Any], options: dict[str, Any]) -> bool:
+        """Whether the residual of an operation is an array in this run."""
+        with np.errstate(all="ignore"):
+            out, residual = op.forward(*replaced(tuple(args), _example_of), **replaced(options, _example_of))
+        return isinstance(residual, np.ndarray) and not isinstance(out, tuple)
+
+
+def arrays_in(items: Any) -> list[Array]:
+    """The arrays among items, in tuples and lists too."""
+    return [each for each in flat([items]) if isinstance(each, np.ndarray)]
+
+
+@functools.cache
+def _with_copy(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that hands on an argument of its own, made to return new arrays."""
+
+    @functools.wraps(function)
+    def copying(*args: Any, **options: Any) -> Any:
+        return replaced(function(*args, **options), np.copy)
+
+    return copying
 
 
 @functools.cache
