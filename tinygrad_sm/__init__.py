@@ -14,6 +14,7 @@ import typing as _typing
 
 from tinygrad_sm import data, errors, nn, ops, optim, train
 from tinygrad_sm.checking.finite_differences import gradcheck
+from tinygrad_sm.compiler import compile, compile_step
 from tinygrad_sm.engine.primitive import primitive
 from tinygrad_sm.engine.tape import no_grad
 from tinygrad_sm.engine.tensor import Tensor
@@ -30,6 +31,8 @@ __version__ = "0.1.0"
 __all__ = [
     "Sample",
     "Tensor",
+    "compile",
+    "compile_step",
     "data",
     "debug",
     "default_generator",

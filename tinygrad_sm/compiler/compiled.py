@@ -8,6 +8,7 @@ as it is written.
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import operator
 import threading
@@ -93,9 +94,9 @@ def _attributes(modules: Sequence[Module]) -> list[tuple[bool, dict[str, Any]]]:
 def _build(lowering: Lowering, backend: str) -> Executable:
     if backend == "numpy":
         return numpy_code.build(lowering.program)
-    from tinygrad_sm.compiler import numba_code  # needs an extra
-
-    return numba_code.build(lowering.program)
+    fused = importlib.import_module("tinygrad_sm.compiler.numba_code")
+    made: Executable = fused.build(lowering.program)
+    return made
 
 
 class Compiled:
@@ -113,7 +114,7 @@ class Compiled:
         self._order: list[tuple[Any, Made]] = []
         self._latest: Made | None = None
         self._names: list[str] = []  # of the arrays among the arguments
-        functools.update_wrapper(cast(Any, self), function)
+        functools.update_wrapper(cast(Any, self), function, updated=())
 
     @property
     def source(self) -> str:
@@ -213,8 +214,9 @@ def as_tensors(arguments: Sequence[Any]) -> list[Any]:
 
 def _names(function: Callable[..., Any], arguments: Sequence[Any]) -> list[str]:
     """What a function calls its arguments, as far as these are arrays."""
+    called = function.forward if isinstance(function, Module) else function
     try:
-        names = list(inspect.signature(function).bind(*arguments).arguments)
+        names = list(inspect.signature(called).bind(*arguments).arguments)
     except (TypeError, ValueError):  # a function that does not tell
         return []
     return [name for name, each in zip(names, arguments, strict=False) if array_of(each) is not None]

@@ -127,7 +127,7 @@ class Lowering:
     def _rule(self, rule: Callable[..., Any], arguments: Any, options: dict[str, Any], residual: Any) -> Any:
         """Write down a rule, with what its forward kept, if anything.
 
-        A rule that is a call gets what a call kept, which no program writes to, and otherwise starts from its arguments.
+        A rule that is a call gets what a call kept, and otherwise starts from its arguments.
         """
         why = ""
         kept = residual.read() if isinstance(residual, Traced) else None

@@ -168,7 +168,17 @@ def _is_small_integer(*indices: Any) -> bool:
 
 
 # What makes NaN of NaN, wherever it stands among the operands.
-HANDING_NAN_ON = {np.add, np.subtract, np.multiply, np.divide, np.negative, np.matmul, np.maximum, np.minimum, converted}
+HANDING_NAN_ON = {
+    np.add,
+    np.subtract,
+    np.multiply,
+    np.divide,
+    np.negative,
+    np.matmul,
+    np.maximum,
+    np.minimum,
+    converted,
+}
 
 
 def where_nan_arrives(program: Program, made: Sequence[Value], gradients: Sequence[Value]) -> list[Value]:
