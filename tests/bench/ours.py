@@ -1,11 +1,12 @@
-"""The training step with this library, as a user would write it."""
+"""This library, as a user would write it: recorded, differentiated and updated anew in every call."""
 
 from __future__ import annotations
 
-import importlib
+from typing import Any
 
-from workloads import LEARNING_RATE, Problem, Step
+from workloads import FACTOR, LEARNING_RATE, START, SUMMAND, Kernel, Problem, Scores, Step
 
+import tinygrad_sm as tg
 import tinygrad_sm.nn.functional as F
 from tinygrad_sm import Tensor, nn, optim
 
@@ -21,8 +22,7 @@ def model(problem: Problem) -> nn.Sequential:
     return sequential
 
 
-def eager(problem: Problem) -> Step:
-    """Recorded, differentiated and updated anew in every step."""
+def training(problem: Problem) -> Step:
     network = model(problem)
     optimizer = optim.SGD(network.parameters(), lr=LEARNING_RATE)
     x, labels = Tensor(problem.X), problem.labels
@@ -37,7 +37,39 @@ def eager(problem: Problem) -> Step:
     return step
 
 
-def beside_debug(problem: Problem) -> Step:
-    """The same step where the readers for people are imported: they cost nothing while they read nothing."""
-    importlib.import_module("tinygrad_sm.debug")
-    return eager(problem)
+def cross_entropy(scores: Scores) -> Kernel:
+    logits, labels = Tensor(scores.logits, requires_grad=True), scores.labels
+
+    def run() -> tuple[Tensor, Any]:
+        logits.grad = None
+        loss = F.cross_entropy(logits, labels)
+        loss.backward()
+        return loss, logits.grad
+
+    return run
+
+
+def logsumexp(scores: Scores) -> Kernel:
+    logits = Tensor(scores.logits, requires_grad=True)
+
+    def run() -> tuple[Tensor, Any]:
+        logits.grad = None
+        loss = tg.logsumexp(logits, axis=1).sum()
+        loss.backward()
+        return loss, logits.grad
+
+    return run
+
+
+def chain(count: int) -> Kernel:
+    start = Tensor(START, requires_grad=True, dtype="float32")
+
+    def run() -> tuple[Tensor, Any]:
+        start.grad = None
+        x = start
+        for _ in range(count // 2):
+            x = x * FACTOR + SUMMAND
+        x.backward()
+        return x, start.grad
+
+    return run

@@ -1,4 +1,4 @@
-"""Measure one training step in each framework, processes in turn, and tell its cost as a multiple of the step by hand.
+"""Measure every framework on every workload, one a process, in turn, as a multiple of NumPy written by hand.
 
 `make bench` runs it; ARGS="--workloads moons --rounds 5" passes options. Only ratios carry over to another machine.
 """
@@ -6,114 +6,150 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
+import math
 import os
-import platform
-import statistics
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from step import FRAMEWORKS
+from chart import draw
+from frameworks import FRAMEWORKS, YARDSTICK, missing
+from machine import busy, cores, machine
+from report import markdown, plain
+from results import Result, Row, disagreement
 from workloads import WORKLOADS
 
 HERE = Path(__file__).resolve().parent
-YARDSTICK = "NumPy by hand"
-TOLERANCE = 1e-4  # between losses of different frameworks, which add up float32 in different orders
+CHOICES = [*WORKLOADS, "growth", "memory"]
+# About a minute: no large arrays, and nothing that takes ten seconds to compile.
+QUICK = ["moons", "digits", "mnist", "cross-entropy-128x10", "chain"]
+SLOW = "torch-compile"
+LIMIT = 120.0  # seconds that a process may take
+GROWTH_LIMIT = 20.0  # compilers need hours for the longest chain
+FAILED = "failed: "
 
 
 def main() -> None:
-    """Print the machine, then a table for each workload."""
+    """Print the machine, then a table for each workload; write all of it after each."""
+    arguments = options()
+    results: list[Result] = []
+    about = [*machine(), f"Every framework may use all {cores()} cores.", *filter(None, [busy()])]
+    print("\n".join(about), flush=True)
+    frameworks = [name for name in FRAMEWORKS if name in {YARDSTICK, *arguments.frameworks}]
+    for name in list(frameworks):
+        if reason := missing(FRAMEWORKS[name]):
+            print(f"left out: {FRAMEWORKS[name].title}: {reason}")
+            frameworks.remove(name)
+    with tempfile.TemporaryDirectory() as cache:
+        for workload in arguments.workloads:
+            names = [name for name in frameworks if FRAMEWORKS[name].computes(workload)]
+            results.append(measure(workload, names, arguments.seconds, arguments.rounds, cache))
+            print(f"\n{plain(results[-1])}", flush=True)
+            write(results, about, arguments.output)
+    print(f"\nwritten to {arguments.output}")
+    sys.exit(any(reason.startswith(FAILED) for result in results for reason in result.left_out.values()))
+
+
+def options() -> argparse.Namespace:
+    """What is asked for; ends with status 2 where that cannot be done."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS), metavar="NAME")
-    parser.add_argument("--seconds", type=float, default=1.0, help="for each framework, workload and round")
-    parser.add_argument("--rounds", type=int, default=3, help="how often every framework has its turn")
+    parser.add_argument("--workloads", nargs="+", choices=CHOICES, metavar="NAME", help=", ".join(CHOICES))
+    parser.add_argument(
+        "--frameworks",
+        nargs="+",
+        choices=FRAMEWORKS,
+        metavar="NAME",
+        help=f"besides {YARDSTICK}: {', '.join(FRAMEWORKS)}",
+    )
+    parser.add_argument("--seconds", type=float, help="for each framework, workload and round (0.5)")
+    parser.add_argument("--rounds", type=int, help="how often every framework has its turn (3)")
+    parser.add_argument("--quick", action="store_true", help="small workloads, in about a minute")
+    parser.add_argument(
+        "--output", type=Path, default=Path("bench-results"), help="folder for the tables and the chart"
+    )
     arguments = parser.parse_args()
+    quick = arguments.quick
+    defaults = {
+        "workloads": QUICK if quick else CHOICES,
+        "frameworks": [name for name in FRAMEWORKS if not (quick and name == SLOW)],
+        "seconds": 0.2 if quick else 0.5,
+        "rounds": 1 if quick else 3,
+    }
+    for option, value in defaults.items():
+        if getattr(arguments, option) is None:
+            setattr(arguments, option, value)
     if arguments.rounds < 1:
         parser.error("--rounds must be 1 or more")
-
-    print(machine())
-    for workload in arguments.workloads:
-        results = measure(workload, arguments.seconds, arguments.rounds)
-        print(f"\n{table(workload, results)}", flush=True)
-
-
-def measure(workload: str, seconds: float, rounds: int) -> dict[str, list[dict[str, Any]]]:
-    """What each framework measured in every round; stops at the first loss that differs."""
-    results: dict[str, list[dict[str, Any]]] = {framework: [] for framework in FRAMEWORKS}
-    for _ in range(rounds):
-        for framework in FRAMEWORKS:
-            result = in_a_process(framework, workload, seconds)
-            results[framework].append(result)
-            require_equal_losses(result, results[YARDSTICK][0])
-    return results
+    if not 0 < arguments.seconds < math.inf:
+        parser.error("--seconds must be a positive number")
+    try:
+        arguments.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--output: {error}")
+    return arguments
 
 
-def in_a_process(framework: str, workload: str, seconds: float) -> dict[str, Any]:
-    """The result of `step.py`, on the package that lies beside these tests."""
-    path = os.pathsep.join([str(HERE.parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
-    command = [sys.executable, str(HERE / "step.py"), framework, workload, "--seconds", str(seconds)]
-    process = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": path}
-    )
-    if process.returncode:
-        sys.exit(f"{framework} on {workload} failed:\n{process.stderr}")
-    result: dict[str, Any] = json.loads(process.stdout)
+def measure(workload: str, frameworks: Sequence[str], seconds: float, rounds: int, cache: str) -> Result:
+    """What each framework measured in every round; it is out at the first failure or number that differs."""
+    result = Result(workload, {}, {})
+    for _ in range(rounds if result.timed else 1):
+        for name in frameworks:
+            if name in result.left_out:
+                continue
+            rows, reason = in_a_process(name, workload, seconds, cache)
+            difference = "".join(
+                disagreement(row["checks"], expected["checks"])
+                for row, expected in zip(rows, result.rounds.get(YARDSTICK, rows), strict=False)
+            )
+            if difference or reason:
+                result.left_out[name] = f"{FAILED}{difference}" if difference else reason
+            if difference or (reason and result.timed):
+                result.rounds.pop(name, None)
+            elif rows:
+                result.rounds.setdefault(name, []).extend(rows)
+        if YARDSTICK not in result.rounds:
+            sys.exit(f"{FRAMEWORKS[YARDSTICK].title} on {workload}: {result.left_out[YARDSTICK]}")
     return result
 
 
-def require_equal_losses(result: dict[str, Any], expected: dict[str, Any]) -> None:
-    """Stop unless two frameworks computed the same losses: times of different computations are no comparison."""
-    if not np.allclose(result["losses"], expected["losses"], rtol=0, atol=TOLERANCE):
-        names = f"{result['framework']} and {expected['framework']}"
-        sys.exit(f"{names} differ on {result['workload']}: losses {result['losses']} and {expected['losses']}")
-
-
-def table(workload: str, results: dict[str, list[dict[str, Any]]]) -> str:
-    """The best minimum and the median of medians of each framework, and both as multiples of the yardstick's."""
-    sizes, batch = WORKLOADS[workload]
-    title = f"{workload}: {'-'.join(map(str, sizes))}, batch {batch}"
-    lines = [title, f"{'':<20}{'minimum us':>12}{'ratio':>8}{'median us':>12}{'ratio':>8}"]
-    best = {name: min(result["minimum"] for result in rounds) for name, rounds in results.items()}
-    usual = {name: statistics.median(result["median"] for result in rounds) for name, rounds in results.items()}
-    for name in results:
-        ratios = best[name] / best[YARDSTICK], usual[name] / usual[YARDSTICK]
-        lines.append(f"{name:<20}{best[name]:>12.1f}{ratios[0]:>8.2f}{usual[name]:>12.1f}{ratios[1]:>8.2f}")
-    return "\n".join(lines)
-
-
-def machine() -> str:
-    """What the numbers depend on: processor, cores, Python, NumPy and its BLAS, and how many threads that uses."""
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    parts = [
-        f"{processor()}, {os.cpu_count()} cores",
-        f"Python {platform.python_version()}",
-        f"NumPy {np.__version__} with {blas['name']} {blas['version']}{threads()}",
-    ]
-    return "\n".join(parts)
-
-
-def processor() -> str:
-    """The processor's name; Python itself knows it on some systems only."""
+def in_a_process(framework: str, workload: str, seconds: float, cache: str) -> tuple[list[Row], str]:
+    """What `step.py` prints, on the package that lies beside these tests, and why there is no more of it."""
+    limit = (GROWTH_LIMIT if workload == "growth" else LIMIT) + seconds
+    command = [sys.executable, str(HERE / "step.py"), framework, workload, "--seconds", str(seconds)]
+    reason, printed = "", ""
     try:
-        rows = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        rows = []
-    names = [row.partition(":")[2].strip() for row in rows if row.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+        process = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=limit, env=environment(cache)
+        )
+        printed = process.stdout
+        if process.returncode:
+            last = (process.stderr.strip() or f"status {process.returncode}").splitlines()[-1]
+            reason = f"{FAILED}{last}"
+    except subprocess.TimeoutExpired as error:
+        reason = f"not within {limit:.0f} s"
+        printed = error.stdout.decode() if isinstance(error.stdout, bytes) else error.stdout or ""
+    rows = [json.loads(line) for line in printed.splitlines()]
+    if rows and "unavailable" in rows[-1]:
+        reason = rows.pop()["unavailable"]
+    return rows, reason
 
 
-def threads() -> str:
-    """How many threads the BLAS uses, where threadpoolctl is installed."""
-    if importlib.util.find_spec("threadpoolctl") is None:
-        return ""
-    import threadpoolctl
+def environment(cache: str) -> dict[str, str]:
+    """CPUs for everyone, and no compiled code of earlier runs: the first round shows what compiling takes."""
+    path = os.pathsep.join([str(HERE.parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    caches = dict.fromkeys(["XDG_CACHE_HOME", "TORCHINDUCTOR_CACHE_DIR", "NUMBA_CACHE_DIR"], cache)
+    return {**os.environ, **caches, "PYTHONPATH": path, "DEV": "CPU", "JAX_PLATFORMS": "cpu"}
 
-    pools = [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
-    return f" on {max(pools)} threads" if pools else ""
+
+def write(results: Sequence[Result], about: Sequence[str], folder: Path) -> None:
+    """The tables, the chart, and the numbers as they were measured."""
+    (folder / "measured.md").write_text(markdown(results, about), encoding="utf-8")
+    numbers = {"machine": about, "results": [result._asdict() for result in results]}
+    (folder / "measured.json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+    draw(results, folder / "ratios.png")
 
 
 if __name__ == "__main__":

@@ -1,65 +1,98 @@
-"""Time one framework on one workload, alone in its process: several in one disturb each other's threads and memory.
+"""Measure one framework on one workload, alone in its process: several in one disturb each other's threads and memory.
 
-`python tests/bench/step.py FRAMEWORK WORKLOAD` prints one line of JSON; `run.py` reads it.
+`python tests/bench/step.py FRAMEWORK WORKLOAD` prints JSON, a line for each result; `run.py` reads it.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
-from workloads import WORKLOADS, Step, problem
+from frameworks import FRAMEWORKS, build, load
+from memory import memory_of
+from workloads import GROWTH, WORKLOADS, UnavailableError, data
 
-# Module and function of each. A module is imported only in the process that measures it.
-FRAMEWORKS = {
-    "NumPy by hand": ("by_hand", "plain"),
-    "NumPy preallocated": ("by_hand", "preallocated"),
-    "tinygrad_sm": ("ours", "eager"),
-    "and debug imported": ("ours", "beside_debug"),
-}
+LEAST = 3  # calls that are timed at least, however long they take
 
 
-def build(framework: str, workload: str) -> Step:
-    """The step of a framework, ready to be called."""
-    module, function = FRAMEWORKS[framework]
-    step: Step = getattr(importlib.import_module(module), function)(problem(workload))
-    return step
+def time_of(framework: str, workload: str, seconds: float) -> Iterator[dict[str, Any]]:
+    """Times of a call, the first one apart: it compiles where there is something to compile."""
+    run = build(framework, workload)
+    start = time.perf_counter()
+    first = run()
+    first_seconds = time.perf_counter() - start
+    checks = evidence(workload, run, first)
+    del first
+    times = microseconds(run, seconds)
+    yield {
+        "checks": checks,
+        "first seconds": round(first_seconds, 4),
+        "minimum": round(min(times), 2),
+        "median": round(float(np.median(times)), 2),
+        "n": len(times),
+    }
 
 
-def microseconds(step: Step, seconds: float) -> list[float]:
-    """The times of single steps, as many as fit, and no fewer than twenty."""
+def evidence(workload: str, run: Callable[[], Any], first: Any) -> list[float]:
+    """Numbers that agree where the same was computed.
+
+    The first and the tenth loss of a training step; of a kernel the loss, the length of its gradient and the product
+    of that with the logits; the result and the slope of a chain.
+    """
+    function = WORKLOADS[workload].function
+    if function == "training":
+        return [first, [run() for _ in range(9)][-1]]
+    if function == "chain":
+        return [float(value) for value in first]
+    loss, gradient = first
+    slopes = np.asarray(getattr(gradient, "numpy", lambda: gradient)(), float)
+    return [float(loss), float(np.linalg.norm(slopes)), float(np.vdot(slopes, data(workload).logits))]
+
+
+def microseconds(run: Callable[[], Any], seconds: float) -> list[float]:
+    """The times of single calls, as many as fit."""
     times: list[float] = []
     end = time.perf_counter() + seconds
-    while len(times) < 20 or time.perf_counter() < end:
+    while len(times) < LEAST or time.perf_counter() < end:
         start = time.perf_counter()
-        step()
+        run()
         times.append(1e6 * (time.perf_counter() - start))
     return times
 
 
+def growing_chain(framework: str, seconds: float) -> Iterator[dict[str, Any]]:
+    """The chain at every length, until one fails."""
+    found = FRAMEWORKS[framework]
+    chain = load(found).chain
+    for count in GROWTH:
+        run = chain(count, *found.arguments)
+        value, slope = run()
+        times = microseconds(run, seconds)
+        yield {"operations": count, "checks": [float(value), float(slope)], "minimum": round(min(times), 2)}
+
+
 def main() -> None:
-    """Take ten steps for the losses, then measure."""
+    """Print what is asked for, or why it cannot be had."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("framework", choices=FRAMEWORKS)
-    parser.add_argument("workload", choices=WORKLOADS)
+    parser.add_argument("workload", choices=[*WORKLOADS, "growth", "memory"])
     parser.add_argument("--seconds", type=float, default=1.0, help="how long to measure")
     arguments = parser.parse_args()
-
-    step = build(arguments.framework, arguments.workload)
-    losses = [step() for _ in range(10)]
-    times = microseconds(step, arguments.seconds)
-    result = {
-        "framework": arguments.framework,
-        "workload": arguments.workload,
-        "minimum": round(min(times), 1),
-        "median": round(float(np.median(times)), 1),
-        "n": len(times),
-        "losses": [losses[0], losses[9]],
-    }
-    print(json.dumps(result))
+    measurement = {
+        "growth": lambda: growing_chain(arguments.framework, arguments.seconds),
+        "memory": lambda: memory_of(arguments.framework),
+    }.get(arguments.workload, lambda: time_of(arguments.framework, arguments.workload, arguments.seconds))
+    try:
+        for result in measurement():
+            print(json.dumps(result), flush=True)
+    except UnavailableError as reason:
+        print(json.dumps({"unavailable": str(reason)}))
+    except RecursionError:
+        print(json.dumps({"unavailable": "RecursionError"}))
 
 
 if __name__ == "__main__":

@@ -1,54 +1,119 @@
-"""What is measured: one training step of a classifier on random numbers, which are the same for every framework.
+"""What is measured: training steps, loss kernels and a chain of scalar operations, on the same data for everyone.
 
-A framework is a function from a `Problem` to a step: a function without arguments that runs forward, backward and the
-update of plain gradient descent once, and returns the loss before the update. See `by_hand.py` for the first two.
+A framework is a module with a function for each `Workload.function`. The function gets the data and returns another,
+without arguments, that computes it once:
+
+    training(problem)       one step of plain gradient descent; returns the loss before the update
+    cross_entropy(scores)   the mean softmax cross-entropy of the logits; returns it and its gradient
+    logsumexp(scores)       the sum over the rows of their logsumexp; returns it and its gradient
+    chain(count)            `count` operations on one number; returns the result and its slope
+
+What comes back is finished, not promised. What cannot be had on this machine raises UnavailableError. See `by_hand.py`
+for the first framework.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[np.float32]
+Labels: TypeAlias = npt.NDArray[np.int64]
 Step: TypeAlias = Callable[[], float]
+Kernel: TypeAlias = Callable[[], tuple[Any, Any]]
 
 LEARNING_RATE = 0.01
+# A link of the chain is x = x * FACTOR + SUMMAND, two operations. Both numbers are exact in float32, and x tends to 1.
+START, FACTOR, SUMMAND = 2.0, 1 - 2**-10, 2**-10
+
+
+class UnavailableError(Exception):
+    """Says why a framework does not compute a workload here."""
 
 
 class Workload(NamedTuple):
-    """A multilayer perceptron with ReLU between its layers, and how many samples it sees in one step."""
+    """What is computed: the function of a framework's module, on what, and how a person calls it."""
 
-    sizes: tuple[int, ...]
-    batch: int
+    function: str
+    sizes: tuple[int, ...]  # of the layers; of the logits; the number of operations
+    title: str
+    batch: int = 0
 
 
+def _training(name: str, sizes: tuple[int, ...], batch: int, spelled: str = "") -> Workload:
+    return Workload("training", sizes, f"{name} {spelled or '-'.join(map(str, sizes))}, batch {batch}", batch)
+
+
+def _kernels(function: str, *shapes: tuple[int, int]) -> dict[str, Workload]:
+    name = function.replace("_", "-")
+    return {f"{name}-{n}x{classes}": Workload(function, (n, classes), f"{name} ({n}, {classes})")
+            for n, classes in shapes}  # fmt: skip
+
+
+# Perceptrons with ReLU between their layers; logits of few classes, of ImageNet, and of a vocabulary.
 WORKLOADS = {
-    "moons": Workload((2, 16, 16, 2), 100),
-    "digits": Workload((64, 32, 10), 32),
-    "mnist": Workload((784, 128, 10), 128),
+    "moons": _training("moons", (2, 16, 16, 2), 100),
+    "digits": _training("digits", (64, 32, 10), 32),
+    "mnist": _training("mnist", (784, 128, 10), 128),
+    "deep": _training("deep", (64, *[64] * 8, 10), 64, "64-(64 x 8)-10"),
+    "wide": _training("wide", (784, 1024, 1024, 10), 256),
+    **_kernels("cross_entropy", (128, 10), (4096, 1000), (64, 50257)),
+    **_kernels("logsumexp", (128, 10), (4096, 1000), (64, 50257)),
+    "chain": Workload("chain", (1000,), "chain of 1,000 scalar operations"),
 }
+GROWTH = (100, 1_000, 10_000, 100_000)  # operations of a chain that grows
 
 
 class Problem(NamedTuple):
     """One batch, and the values to start from: a weight (inputs, outputs) and a bias (outputs,) for each layer."""
 
     X: Array
-    labels: npt.NDArray[np.int64]
+    labels: Labels
     layers: list[tuple[Array, Array]]
 
 
+class Scores(NamedTuple):
+    """Logits, and the classes that they should point at."""
+
+    logits: Array
+    labels: Labels
+
+
+def data(name: str) -> Any:
+    """What the function of a workload is given."""
+    workload = WORKLOADS[name]
+    if workload.function == "training":
+        return problem(name)
+    return workload.sizes[0] if workload.function == "chain" else scores(name)
+
+
 def problem(name: str) -> Problem:
-    """The batch and the initial values of a workload; arrays of its own for every call, since a step updates them."""
-    sizes, batch = WORKLOADS[name]
+    """The batch and the initial values of a perceptron; arrays of its own for every call, since a step updates them."""
+    sizes, batch = WORKLOADS[name].sizes, WORKLOADS[name].batch
     generator = np.random.default_rng(0)
-    X = generator.standard_normal((batch, sizes[0])).astype(np.float32)
+    X = normal(generator, batch, sizes[0])
     labels = generator.integers(0, sizes[-1], batch)
-    layers = []
-    for inputs, outputs in pairwise(sizes):
-        weight = generator.standard_normal((inputs, outputs)) / np.sqrt(inputs)
-        layers.append((weight.astype(np.float32), np.zeros(outputs, np.float32)))
+    layers = [
+        (normal(generator, inputs, outputs, np.sqrt(inputs)), np.zeros(outputs, np.float32))
+        for inputs, outputs in pairwise(sizes)
+    ]
     return Problem(X, labels, layers)
+
+
+def scores(name: str) -> Scores:
+    """The logits and labels of a loss kernel."""
+    n, classes = WORKLOADS[name].sizes
+    generator = np.random.default_rng(0)
+    return Scores(normal(generator, n, classes), generator.integers(0, classes, n))
+
+
+def normal(generator: np.random.Generator, rows: int, columns: int, divisor: float = 1.0) -> Array:
+    """Normal numbers, made row by row: a large array in double precision would show in the memory of a step."""
+    values = np.empty((rows, columns), np.float32)
+    for row in values:
+        row[:] = generator.standard_normal(columns) / divisor
+    return values

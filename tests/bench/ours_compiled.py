@@ -1,0 +1,57 @@
+"""This library with its steps and functions compiled, on either backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from ours import model
+from workloads import FACTOR, LEARNING_RATE, START, SUMMAND, Array, Kernel, Problem, Scores, Step, UnavailableError
+
+import tinygrad_sm as tg
+import tinygrad_sm.nn.functional as F
+from tinygrad_sm import Tensor, optim
+
+if not hasattr(tg, "compile_step"):
+    raise UnavailableError("this version of tinygrad_sm has no tg.compile_step")
+
+
+def training(problem: Problem, backend: str) -> Step:
+    network = model(problem)
+    X, labels, _ = problem
+
+    def loss(x: Tensor, labels: Any) -> Tensor:
+        return F.cross_entropy(network(x), labels)
+
+    compiled = tg.compile_step(loss, optim.SGD(network.parameters(), lr=LEARNING_RATE), backend=backend)
+    return lambda: float(compiled(X, labels))
+
+
+def cross_entropy(scores: Scores, backend: str) -> Kernel:
+    logits, labels = scores
+
+    def loss(z: Tensor) -> Tensor:
+        return F.cross_entropy(z, labels)
+
+    compiled = tg.compile(tg.value_and_grad(loss), backend=backend)
+    return lambda: compiled(logits)
+
+
+def logsumexp(scores: Scores, backend: str) -> Kernel:
+    def total(z: Tensor) -> Tensor:
+        return tg.logsumexp(z, axis=1).sum()
+
+    compiled = tg.compile(tg.value_and_grad(total), backend=backend)
+    return lambda: compiled(scores.logits)
+
+
+def chain(count: int, backend: str) -> Kernel:
+    start: Array = np.array(START, np.float32)
+
+    def links(x: Tensor) -> Tensor:
+        for _ in range(count // 2):
+            x = x * FACTOR + SUMMAND
+        return x
+
+    compiled = tg.compile(tg.value_and_grad(links), backend=backend)
+    return lambda: compiled(start)

@@ -1,0 +1,145 @@
+"""Written by hand in NumPy by someone who counts microseconds: every result has its place before the first call.
+
+What is gained where, on small arrays: `np.dot` costs half of `np.matmul`, a sum over rows is a product with ones, a
+scalar is a `np.float32`, and the scores lie in memory a class a row, so that sums over classes run along the batch. On
+large ones: parameters begin on a cache line, which makes the step of mnist a seventh faster.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from workloads import FACTOR, LEARNING_RATE, START, SUMMAND, Array, Kernel, Problem, Scores, Step
+
+ZERO, ONE = np.float32(0), np.float32(1)
+CACHE_LINE = 64  # bytes
+
+
+def aligned(size: int) -> Array:
+    """A flat array that begins on a cache line."""
+    room = np.empty(4 * size + CACHE_LINE, np.uint8)
+    start = -room.ctypes.data % CACHE_LINE
+    return room[start : start + 4 * size].view(np.float32)
+
+
+def training(problem: Problem) -> Step:
+    X, labels, layers = problem
+    batch = len(labels)
+    share, rate, ones = np.float32(1 / batch), np.float32(LEARNING_RATE), np.ones(batch, np.float32)
+    count = sum(W.size + b.size for W, b in layers)
+    flat, slopes = aligned(count), aligned(count)  # the parameters of all layers, and their slopes
+    np.concatenate([values.ravel() for layer in layers for values in layer], out=flat)
+
+    forward, backward = [], []
+    x: Array = X
+    slope_x: Any = None  # nobody asks for the slope of the data
+    start = 0
+    for layer, (W, b) in enumerate(layers, 1):
+        middle, stop = start + W.size, start + W.size + b.size
+        W, b = flat[start:middle].reshape(W.shape), flat[middle:stop]
+        slope_W, slope_b = slopes[start:middle].reshape(W.shape), slopes[middle:stop]
+        if layer < len(layers):
+            out, slope_out = np.empty((2, batch, len(b)), np.float32)
+            forward.append((x, W, out, out, b))
+        else:
+            by_class, slope_by_class = np.empty((2, len(b), batch), np.float32)
+            out, slope_out = by_class.T, slope_by_class.T
+            forward.append((W.T, x.T, by_class, out, b))
+        backward.append((x, x.T, W.T, slope_W, slope_b, slope_out, slope_x, np.empty(x.shape, bool)))
+        x, slope_x, start = out, slope_out, stop
+    backward.reverse()
+    logits, p = by_class, slope_by_class
+    top, total = np.empty((2, batch), np.float32)
+    wanted = labels * batch + np.arange(batch)  # the logit of each label, counted through all of them
+    flat_logits, flat_p = logits.ravel(), p.ravel()
+
+    def step() -> float:
+        for left, right, product, out, b in forward:
+            np.dot(left, right, out=product)
+            np.add(out, b, out=out)
+            if product is not logits:
+                np.maximum(out, ZERO, out=out)
+
+        np.maximum.reduce(logits, axis=0, out=top)
+        np.subtract(logits, top, out=p)
+        np.exp(p, out=p)
+        np.add.reduce(p, axis=0, out=total)
+        loss = (np.log(total).sum() + top.sum() - flat_logits.take(wanted).sum()) / batch
+
+        np.divide(p, total, out=p)
+        flat_p[wanted] -= ONE
+        np.multiply(p, share, out=p)
+        for x, x_T, W_T, slope_W, slope_b, slope_out, slope_x, positive in backward:
+            np.dot(x_T, slope_out, out=slope_W)
+            np.dot(ones, slope_out, out=slope_b)
+            if slope_x is not None:
+                np.dot(slope_out, W_T, out=slope_x)
+                np.greater(x, ZERO, out=positive)
+                np.multiply(slope_x, positive, out=slope_x)
+
+        np.multiply(slopes, rate, out=slopes)
+        np.subtract(flat, slopes, out=flat)
+        return float(loss)
+
+    return step
+
+
+def cross_entropy(scores: Scores) -> Kernel:
+    logits, labels = scores
+    batch = len(labels)
+    p = np.empty_like(logits)
+    top, total, log_total = np.empty((3, batch, 1), np.float32)
+    wanted = np.arange(batch) * logits.shape[1] + labels
+    flat_logits, flat_p = logits.ravel(), p.ravel()
+    size, share = np.float32(batch), np.float32(1 / batch)
+
+    def run() -> tuple[float, Array]:
+        softmax_parts(logits, p, top, total)
+        np.log(total, out=log_total)
+        loss = (log_total.sum() + top.sum() - flat_logits.take(wanted).sum()) / batch
+        np.multiply(total, size, out=total)  # so that the mean costs no pass of its own
+        np.divide(p, total, out=p)
+        flat_p[wanted] -= share
+        return loss, p
+
+    return run
+
+
+def logsumexp(scores: Scores) -> Kernel:
+    logits = scores.logits
+    p = np.empty_like(logits)
+    top, total, log_total = np.empty((3, len(logits), 1), np.float32)
+
+    def run() -> tuple[float, Array]:
+        softmax_parts(logits, p, top, total)
+        np.log(total, out=log_total)
+        loss = log_total.sum() + top.sum()
+        np.divide(p, total, out=p)
+        return loss, p
+
+    return run
+
+
+def softmax_parts(logits: Array, p: Array, top: Array, total: Array) -> None:
+    """Fill in the largest logit of each row, the exponentials of the others' distances from it, and their sum."""
+    np.maximum.reduce(logits, axis=1, keepdims=True, out=top)
+    np.subtract(logits, top, out=p)
+    np.exp(p, out=p)
+    np.add.reduce(p, axis=1, keepdims=True, out=total)
+
+
+def chain(count: int) -> Kernel:
+    factor, summand = np.float32(FACTOR), np.float32(SUMMAND)
+    x, g = np.empty((2, 1), np.float32)
+
+    def run() -> tuple[Array, Array]:
+        x[:], g[:] = START, 1
+        for _ in range(count // 2):
+            np.multiply(x, factor, out=x)
+            np.add(x, summand, out=x)
+        for _ in range(count // 2):
+            np.multiply(g, factor, out=g)
+        return x[0], g[0]
+
+    return run
