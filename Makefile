@@ -2,6 +2,9 @@
 
 VENV := .venv
 PY := $(VENV)/bin/python
+# What `make bench` compares with, in an environment of its own. `make TORCH=torch==2.12.0 bench-peers` takes another.
+PEERS := .venv-peers
+TORCH := torch==2.13.0
 RECENT := import sys; sys.exit(sys.version_info < (3, 11))
 
 # The Python that made the environment; nothing where there is none or where it was interrupted, moved or broken.
@@ -21,10 +24,10 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # two installers in one environment would get in each other's way
-.PHONY: help demo test test-all check lint format bench install clean
+.PHONY: help demo test test-all check lint format bench bench-peers install clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/with-demo ## train an MLP on real digits
 	@$(PY) demos/mlp_digits.py $(ARGS)
@@ -46,13 +49,15 @@ format: $(VENV)/with-dev ## rewrite the code in the project's format
 	@$(PY) -m ruff check --fix --quiet . || true
 	@$(PY) -m ruff format .
 
-bench: $(VENV)/with-demo ## measure against hand-written NumPy
-	@$(PY) tests/bench/run.py $(ARGS)
+bench: $(if $(wildcard $(PEERS)/with-peers),,$(VENV)/with-demo) ## measure speed and memory; ARGS=--quick takes a minute
+	@$(if $(wildcard $(PEERS)/with-peers),$(PEERS)/bin/python,$(PY)) tests/bench/run.py $(ARGS)
+
+bench-peers: $(PEERS)/with-peers ## install PyTorch, JAX and others for `make bench` to compare with
 
 install: $(VENV)/with-all ## the environment with every extra
 
 clean: ## remove the environment, caches and built files
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peers bench-results build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One file per set of extras says that it is installed. Installing one set takes nothing away from another.
@@ -71,6 +76,18 @@ $(VENV)/with-dev: $(VENV)/made-with pyproject.toml
 $(VENV)/with-all: $(VENV)/made-with pyproject.toml
 	$(call install,all)
 	@touch $(VENV)/with-demo $(VENV)/with-test $(VENV)/with-dev $@
+
+# PyTorch's own index has builds without CUDA, which are a tenth of the size; where it cannot be reached, PyPI has to do.
+$(PEERS)/with-peers: $(VENV)/made-with pyproject.toml
+	@echo "Installing the peers into $(PEERS): a gigabyte or two ..."
+	@$(PY) -m venv --clear $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --retries 1 \
+		--index-url https://download.pytorch.org/whl/cpu "$(TORCH)" \
+		|| { echo "PyTorch's index has no $(TORCH) for us; taking it from PyPI." \
+			&& $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"; }
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[peers]" \
+		|| { echo >&2 "make: could not install the peers; the reason stands above."; exit 1; }
+	@touch $@
 
 comma := ,
 define install
