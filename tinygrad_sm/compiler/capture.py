@@ -169,7 +169,12 @@ _REPLACED = Replaced(*_replacements())
 
 def probes(arguments: Sequence[Any]) -> list[Any]:
     """The arguments with other values of the same kind: samples in another order, or changed where all are alike."""
-    return [tensor.from_edge(_other(each._data), None) if isinstance(each, Tensor) else each for each in arguments]
+    return [_tensor_like(each, _other(each._data)) if isinstance(each, Tensor) else each for each in arguments]
+
+
+def _tensor_like(given: Tensor, array: Array) -> Tensor:
+    """A tensor of other values, a leaf where the given one is a leaf that is differentiated by."""
+    return Tensor(array, requires_grad=True) if given.requires_grad else tensor.from_edge(array, None)
 
 
 def _other(array: Array) -> Array:
@@ -209,7 +214,7 @@ def _second_run(function: Callable[..., Any], arguments: Sequence[Any]) -> Captu
     except CaptureError:
         raise
     except TinygradError:  # other values, such as labels, may not be allowed: the same ones show less, but something
-        copies = [tensor.from_edge(a._data.copy(), None) if isinstance(a, Tensor) else a for a in arguments]
+        copies = [_tensor_like(a, a._data.copy()) if isinstance(a, Tensor) else a for a in arguments]
         return capture(function, copies)
 
 
