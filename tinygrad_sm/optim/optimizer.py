@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -11,13 +12,12 @@ from tinygrad_sm.display import describe
 from tinygrad_sm.effects import note_overwrite
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import ArgumentError, DTypeError, GradientError, ShapeError, StateError, warn
-from tinygrad_sm.optim.storage import Array, FlatStorage, State, held_elsewhere, side_by_side
+from tinygrad_sm.optim.storage import SMALL, Array, FlatStorage, State, held_elsewhere, side_by_side
 from tinygrad_sm.state import fitted
 
-SMALL = 4096  # elements of a parameter that is updated together with others; for larger ones gathering costs more
+CHUNK = 8192  # elements updated by one call; Adam's temporaries for 34,000 left the cache and cost a tenth of a step
 MOVES = 20  # how often arrays that were replaced are moved together again, before each is updated where it is
-_KEPT = ("lr", "_moves")
-_SETTINGS = (bool, int, float, str, tuple, np.generic)
+SETTINGS = (bool, int, float, str, tuple, np.generic)
 
 
 class Optimizer:
@@ -54,7 +54,6 @@ class Optimizer:
             raise ArgumentError(f"{self}: a negative learning rate", remedy="pass lr=0.1, say")
         self.state = [self.start(p.data) for p in self.params]
         self._warnings: set[str] = set()
-        self._storages: list[FlatStorage] = []
         self._moves = 0
         self._move_together()
 
@@ -72,74 +71,81 @@ class Optimizer:
 
     def step(self) -> None:
         """Update every parameter that has a gradient. Warns where the gradients were used by a step already."""
-        grads = [p.grad for p in self.params]
-        self._check(grads)
-        together = [storage for storage in self._current_storages() if storage.gather(grads)]
+        together = [storage for storage in self._storages if storage.gather()]
+        others = [storage for storage in self._storages if storage not in together]
+        indices = self._alone if not others else _indices_outside(together, len(self.params))
+        apart = [(self.params[i], self.state[i]) for i in indices if self.params[i].grad is not None]
+        if apart or not together:
+            self._check([p for p, _ in apart], bool(together))
         for storage in together:
             self.update(storage.data, storage.grad, storage.state)
             note_overwrite(storage.data)
-        if sum([len(storage.indices) for storage in together]) < len(grads):
-            self._step_apart(grads, together)
-        for p, g in zip(self.params, grads, strict=True):
-            if g is not None:
-                p._used_grad = g
+            for p in storage.params:
+                p._used_grad = p.grad
+        if apart:
+            self._step_apart(apart, others)
 
-    def _check(self, grads: Sequence[Any]) -> None:
+    def _step_apart(self, apart: Sequence[tuple[Tensor, State]], storages: Sequence[FlatStorage]) -> None:
+        """Update parameters one by one, among them those of storages that cannot be updated as a whole."""
+        for storage in storages:
+            storage.part()
+        for p, state in apart:
+            assert p.grad is not None
+            self.update(p._data, p.grad, state)
+            p._used_grad = p.grad
+        note_overwrite(*[p._data for p, _ in apart])
+        for storage in storages:
+            storage.join()
+        if not all(storage.holds() for storage in storages):
+            self._move_together()
+
+    def _check(self, params: Sequence[Tensor], others: bool) -> None:
         """Refuse what is no gradient of its parameter, and warn of a step that does nothing or too much."""
-        used, found = False, False
-        for p, g in zip(self.params, grads, strict=True):
-            if g is not None:
-                if type(g) is not np.ndarray or g.shape != p._data.shape:
-                    self._check_kind(p, g)
-                used = used or p._used_grad is g
-                found = True
+        used = False
+        for p in params:
+            g: Any = p.grad
+            if getattr(g, "shape", None) != p.shape or isinstance(g, Tensor):
+                remedy = f"assign an array of shape {p.shape}, such as t.data, or None"
+                raise ShapeError(
+                    f"{self}: grad of a parameter {p.shape} is a {type(g).__name__} {describe(g)}", remedy=remedy
+                )
+            used = used or p._used_grad is g
         if used:
             self._warn_once(
                 "step() uses gradients that a step has used already, and backward() adds to them: "
                 "call zero_grad() before each backward()"
             )
-        if not found:
+        if not (params or others):
             self._warn_once("step() found no gradients: call loss.backward() before it")
-
-    def _check_kind(self, p: Tensor, g: Any) -> None:
-        if getattr(g, "shape", None) != p.shape or isinstance(g, Tensor):
-            remedy = f"assign an array of shape {p.shape}, such as t.data, or None"
-            raise ShapeError(
-                f"{self}: grad of a parameter {p.shape} is a {type(g).__name__} {describe(g)}", remedy=remedy
-            )
-
-    def _current_storages(self) -> list[FlatStorage]:
-        """What lies side by side, moved together again where somebody assigned another array."""
-        for storage in self._storages:
-            if not storage.holds():
-                self._move_together()
-                break
-        return [each for each in self._storages if each.largest <= SMALL]
-
-    def _step_apart(self, grads: Sequence[Any], together: Sequence[FlatStorage]) -> None:
-        """Update the other parameters one by one."""
-        done = {i for storage in together for i in storage.indices}
-        rest = [i for i, g in enumerate(grads) if g is not None and i not in done]
-        storages = [each for each in self._storages if not set(rest).isdisjoint(each.indices)]
-        for storage in storages:
-            storage.part()
-        for i in rest:
-            self.update(self.params[i].data, grads[i], self.state[i])
-        note_overwrite(*[self.params[i].data for i in rest])
-        for storage in storages:
-            storage.join()
 
     def _move_together(self) -> None:
         """Put small parameters side by side, unless somebody else keeps replacing their arrays or holds them too."""
         self._moves += 1
-        self._storages = []
-        if not self.elementwise or self._moves > MOVES:
-            return
-        for group in self._groups(i for i, p in enumerate(self.params) if p.size <= SMALL):
+        small = [i for i, p in enumerate(self.params) if p.size <= SMALL]
+        wanted = self._groups(small) if self.elementwise and self._moves <= MOVES else []
+        storages = []
+        for group in itertools.chain.from_iterable(map(self._chunks, wanted)):
             if side_by_side([self.params[i] for i in group]) is None:
                 group = [i for i in group if not held_elsewhere(self.params[i])]
             if len(group) > 1:
-                self._storages.append(self._storage(group))
+                storages.append(self._storage(group))
+        self._keep(storages, whole=False)
+
+    def _chunks(self, group: Sequence[int]) -> list[list[int]]:
+        """Parts of a group, of at most CHUNK elements."""
+        chunks: list[list[int]] = [[]]
+        room = CHUNK
+        for i in group:
+            if self.params[i].size > room:
+                chunks.append([])
+                room = CHUNK
+            chunks[-1].append(i)
+            room -= self.params[i].size
+        return chunks
+
+    def _keep(self, storages: list[FlatStorage], whole: bool) -> None:
+        self._storages, self._whole = storages, whole
+        self._alone = _indices_outside(storages, len(self.params))
 
     def _groups(self, indices: Iterable[int]) -> list[list[int]]:
         """Parameters that can lie side by side: of one dtype, with equal counts of steps."""
@@ -161,15 +167,15 @@ class Optimizer:
         Arrays and state become views there, and `update(storage.data, storage.grad, storage.state)` moves all of them.
         The same storages are returned as long as they hold. None where `update` does not work element by element.
         """
-        covered = sum(len(storage.indices) for storage in self._storages)
-        if covered < len(self.params) or any(storage.parted or not storage.holds() for storage in self._storages):
+        if not self._whole or any(storage.parted or not storage.holds() for storage in self._storages):
             groups = self._groups(range(len(self.params))) if self.elementwise else []
-            self._storages = [self._storage(group) for group in groups]
+            self._keep([self._storage(group) for group in groups], whole=True)
         return self._storages
 
     def settings(self) -> tuple[tuple[str, Any], ...]:
         """Name and value of what the rule is set to, but for the learning rate: numbers, words and tuples of them."""
-        return tuple([pair for pair in vars(self).items() if pair[0] not in _KEPT and isinstance(pair[1], _SETTINGS)])
+        other = ("lr", "_moves", "_whole")
+        return tuple([pair for pair in vars(self).items() if isinstance(pair[1], SETTINGS) and pair[0] not in other])
 
     def _warn_once(self, message: str) -> None:
         """Warn of what a loop would otherwise say in every round."""
@@ -210,9 +216,19 @@ class Optimizer:
         return ((f"{i}.{name}", array) for i, kept in enumerate(self.state) for name, array in kept.items())
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a pickle or a copy takes along: the state of each parameter apart."""
+        """What a pickle or a copy takes along: what is kept of each parameter, apart from that of the others."""
         state = [{name: array.copy() for name, array in kept.items()} for kept in self.state]
-        return {**vars(self), "state": state, "_storages": []}
+        own = {name: value for name, value in vars(self).items() if name not in ("_storages", "_alone", "_whole")}
+        return {**own, "state": state}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._move_together()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(lr={self.lr})"
+
+
+def _indices_outside(storages: Sequence[FlatStorage], count: int) -> list[int]:
+    within = {i for storage in storages for i in storage.indices}
+    return [i for i in range(count) if i not in within]

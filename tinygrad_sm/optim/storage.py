@@ -20,6 +20,8 @@ from tinygrad_sm.engine.tensor import Tensor
 Array = npt.NDArray[Any]
 State = dict[str, Array]  # what an optimiser keeps of a parameter, or of many side by side
 
+SMALL = 4096  # elements of a parameter that is updated together with others; for larger ones gathering costs more
+
 
 class FlatStorage:
     """Parameters of one dtype side by side in one array, and beside them what an optimiser keeps of each.
@@ -49,8 +51,8 @@ class FlatStorage:
                 if p._edge:
                     p._edge[0].out = view
         self.grad = np.zeros_like(self.data)
-        self._views = [(i, weakref.ref(params[i]._data)) for i in indices]  # weak, see `held_elsewhere`
-        self._grads = list(zip(indices, self._parts(self.grad), strict=True))
+        views = [weakref.ref(p._data) for p in self.params]  # weak, see `held_elsewhere`
+        self._rows = list(zip(indices, views, self._parts(self.grad), strict=True))
         self.state = start(self.data)
         own = [states[i] for i in indices]
         self.shared = [name for name, array in self.state.items() if array.shape != self.data.shape]
@@ -78,10 +80,7 @@ class FlatStorage:
         They are not after an assignment such as `p.data = values`, or when another storage took them over.
         """
         params = self._all_params
-        for i, view in self._views:
-            if params[i]._data is not view():
-                return False
-        return not self.state or self._holds_state()
+        return all(params[i]._data is view() for i, view, _ in self._rows) and self._holds_state()
 
     def _holds_state(self) -> bool:
         current = self._current_state()
@@ -90,17 +89,24 @@ class FlatStorage:
     def _current_state(self) -> list[Array]:
         return [array for i in self.indices for array in self._all_states[i].values()]
 
-    def gather(self, grads: Sequence[Any]) -> bool:
-        """Copy gradients, one for each parameter of the optimiser, to `grad`; False unless all are there and alike."""
-        if self.parted:
+    def gather(self) -> bool:
+        """Copy the gradients to `grad`; False where an update of all by one call is not in place.
+
+        All have a gradient that no step has used, of their own shape and dtype, everything is where it was put, the
+        counts are equal and the parameters small.
+        """
+        if self.parted or self.largest > SMALL:
             return False
-        dtype = self.data.dtype
-        for i, part in self._grads:
-            g = grads[i]
-            if type(g) is not np.ndarray or g.dtype is not dtype:
+        params, dtype = self._all_params, self.data.dtype
+        for i, view, part in self._rows:
+            p = params[i]
+            g = p.grad
+            if type(g) is not np.ndarray or g.shape != part.shape or g.dtype is not dtype:
+                return False
+            if g is p._used_grad or p._data is not view():
                 return False
             part[...] = g
-        return True
+        return not self._kept or self._holds_state()
 
     def part(self) -> None:
         """Give every parameter counts of its own, before a step that may not move all of them alike."""
@@ -127,16 +133,17 @@ class FlatStorage:
 
 
 def side_by_side(params: Sequence[Tensor]) -> Array | None:
-    """The part of a flat array that holds the values one after the other already, as another optimiser has put them."""
+    """The flat array, or part of it, that holds the values one after the other already, as for an earlier optimiser."""
     arrays = [p._data for p in params]
     base = arrays[0].base
-    if base is None or base.ndim != 1 or not all(a.base is base and a.flags.c_contiguous for a in [base[:], *arrays]):
+    if base is None or base.ndim != 1 or any(a.base is not base or a.dtype != base.dtype for a in arrays):
         return None
     ends = [_address(array) + array.nbytes for array in arrays]
-    start, end = (address - _address(base) for address in (_address(arrays[0]), ends[-1]))
-    follows = all(_address(array) == end for array, end in zip(arrays[1:], ends, strict=False))
-    same = all(array.dtype == base.dtype for array in arrays)
-    return base[start // base.itemsize : end // base.itemsize] if follows and same else None
+    follow = all(_address(array) == end for array, end in zip(arrays[1:], ends, strict=False))
+    if not follow or not all(array.flags.c_contiguous for array in (base, *arrays)):
+        return None
+    first, last = ((address - _address(base)) // base.itemsize for address in (_address(arrays[0]), ends[-1]))
+    return base if last - first == base.size else base[first:last]
 
 
 def _address(array: Array) -> int:
