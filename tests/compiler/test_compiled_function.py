@@ -34,7 +34,7 @@ def test_results_are_arrays_of_their_own():
     np.testing.assert_array_equal(first[1], values[1])
     np.testing.assert_array_equal(first[2], values[2])
     np.testing.assert_array_equal(first[4][0], values[3])
-    assert type(first[3][0]) is np.ndarray and first[3][0].shape == ()
+    assert (type(first[3][0]), first[3][0].shape) == (np.ndarray, ())
 
 
 def test_tensors_give_tensors_that_carry_no_gradient():
@@ -148,7 +148,7 @@ def test_an_operation_of_ones_own_that_numpy_alone_does():
 def test_an_operation_that_hands_on_its_argument():
     @primitive(samples=[Sample(normal(3))], method=False)
     def untouched(x):
-        """x itself: out = x."""
+        """The array itself: out = x."""
         return np.asarray(x)
 
     @untouched.vjp("x")

@@ -2,6 +2,7 @@
 
 import linecache
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -270,6 +271,27 @@ def test_a_function_of_no_arguments_follows_its_arrays():
     assert step() == 2 * inputs.size
 
 
+def test_variables_of_a_loop_are_not_those_of_its_first_round():
+    w = nn.Parameter(np.ones(3, np.float32))
+    step = compile_step(lambda: (w * x).sum() * factor, optim.SGD([w], lr=0.0))
+    expected, got, factor = [], [], 2.0
+    with warnings.catch_warnings(record=True, action="always") as caught:
+        for x, _ in BATCHES[:4]:
+            for _ in range(2):
+                got.append(step())
+                expected.append((w * x).sum().item() * factor)
+        factor = 3.0
+        step()
+    assert got == expected
+    assert [str(each.message).partition(" its variable ")[2] for each in caught] == [
+        "x changed: pass what changes as an argument",
+        "factor changed: pass what changes as an argument",
+    ]
+    factor = float("3")
+    assert step() == (w * x).sum().item() * 3
+    assert len(step._order) == 5
+
+
 def test_a_frozen_tensor_that_gets_other_values_is_followed():
     model, factor = network(), Tensor(np.ones(4, np.float32))
     step = compile_step(lambda x, y: F.cross_entropy(model(x) * factor, y), optim.SGD(model.parameters(), lr=0.0))
@@ -337,7 +359,8 @@ def test_the_source_is_code_that_a_debugger_can_show():
     compiled(X, Y)
     assert compiled.source.startswith("def step(x, y, lr):\n")
     assert "np.matmul(x, weight_0, out=linear)" in compiled.source
-    assert "# linear, " in compiled.source and "loss(model(x), y)" in compiled.source
+    assert "# linear, " in compiled.source
+    assert "loss(model(x), y)" in compiled.source
     code = compiled._latest.run.__code__
     assert linecache.getline(code.co_filename, 1) == "def step(x, y, lr):\n"
     linecache.checkcache()

@@ -1,4 +1,4 @@
-"""Every operation of the registry, compiled: for other data of the same kind it gives what the operation itself gives."""
+"""Every operation of the registry, compiled: for other data of the same kind it gives what it gives by itself."""
 
 import numpy as np
 import pytest

@@ -24,11 +24,12 @@ from tinygrad_sm.compiler.lowering import Lowering
 from tinygrad_sm.compiler.numpy_code import Executable
 from tinygrad_sm.compiler.passes import simplified
 from tinygrad_sm.compiler.program import DEVIATES, Array
+from tinygrad_sm.compiler.surroundings import Surroundings
 from tinygrad_sm.display import describe
 from tinygrad_sm.effects import note_overwrite
 from tinygrad_sm.engine.tensor import Tensor, from_edge
 from tinygrad_sm.engine.transforms import gradients, value_and_grad
-from tinygrad_sm.errors import ArgumentError, CaptureError, DTypeError, GradientError
+from tinygrad_sm.errors import ArgumentError, CaptureError, DTypeError, GradientError, TinygradError, warn
 from tinygrad_sm.nn.module import Module, changes
 from tinygrad_sm.optim import Optimizer
 
@@ -42,10 +43,15 @@ class Made:
     """A program that runs, and what has to be as it was when it was made."""
 
     def __init__(
-        self, lowering: Lowering, captured: Capture, backend: str, began: float, optimizer: Optimizer | None = None
+        self,
+        function: Callable[..., Any],
+        lowering: Lowering,
+        captured: Capture,
+        executable: Executable,
+        began: float,
+        optimizer: Optimizer | None = None,
     ) -> None:
-        simplified(lowering.program)
-        self.executable = _build(lowering, backend)
+        self.executable = executable
         self.run = self.executable.run
         self.calls = lowering.trace.calls
         self.written = [memory.array for memory, _ in lowering.program.stores if memory.array is not None]
@@ -60,6 +66,7 @@ class Made:
         names = [name for name, _ in optimizer.settings()] if optimizer else []
         self.settings = operator.attrgetter(*names) if names else type
         self.set_to = self.settings(optimizer)
+        self.surroundings = Surroundings(function)
         self.only_arrays = False  # whether the arguments are handed on as they are
         self.seconds = time.perf_counter() - began
 
@@ -73,7 +80,7 @@ class Made:
             if self.attributes != _attributes(self.modules):
                 return False
             self.changes = changes()
-        return True
+        return not self.surroundings.changed()
 
     def _has_state(self) -> bool:
         state = _state(self.optimizer)
@@ -92,6 +99,8 @@ def _attributes(modules: Sequence[Module]) -> list[tuple[bool, dict[str, Any]]]:
 
 
 def _build(lowering: Lowering, backend: str) -> Executable:
+    """The function of a program that is complete."""
+    simplified(lowering.program)
     if backend == "numpy":
         return numpy_code.build(lowering.program)
     fused = importlib.import_module("tinygrad_sm.compiler.numba_code")
@@ -110,6 +119,7 @@ class Compiled:
         self.function = function
         self.backend = backend
         self._made: dict[Any, list[Made]] = {}  # by the kind of their arguments
+        self._warned: set[str] = set()
         self._lock = threading.Lock()
         self._order: list[tuple[Any, Made]] = []
         self._latest: Made | None = None
@@ -152,14 +162,24 @@ class Compiled:
         return None
 
     def _run(self, made: Made, *arguments: Any) -> Any:
-        """What a program returns; where NumPy's warnings are errors, they are the function's own to raise."""
+        """What a program returns; an error is the function's own to raise, at the user's own line."""
         with self._lock:  # its buffers serve one call at a time
             try:
                 return made.run(*arguments)
-            except (RuntimeWarning, FloatingPointError) as error:
+            except (TinygradError, FloatingPointError, RuntimeWarning) as error:
                 if made.executable.has_written(error):
                     raise
                 return DEVIATES
+
+    def _make(self, function: Callable[..., Any], lowering: Lowering, *more: Any) -> Made:
+        """A program ready to run; says where a variable was not what it had been, as programs cost time to make."""
+        changed = self._latest.surroundings.changed() if self._latest else ""
+        if changed and changed not in self._warned:
+            self._warned.add(changed)
+            name = getattr(function, "__name__", "the function")
+            warn(f"{name} is compiled again because its variable {changed} changed: pass what changes as an argument")
+        captured, *rest = more
+        return Made(function, lowering, captured, _build(lowering, self.backend), *rest)
 
     def _keep(self, arguments: Sequence[Any], made: Made) -> None:
         """Remember a program for arguments of a kind, and forget the oldest one if there are too many."""
@@ -270,7 +290,7 @@ class CompiledStep(Compiled):
         for (_, data, state), each in zip(groups, flat, strict=True):
             lowering.update(optimizer, data, each, state)
         lowering.finish(captured.result)
-        self._keep(arguments, Made(lowering, captured, self.backend, began, optimizer))
+        self._keep(arguments, self._make(self.function, lowering, captured, began, optimizer))
         return self._eagerly(captured.result)
 
     def _eagerly(self, result: Any) -> Any:
@@ -379,7 +399,7 @@ class CompiledFunction(Compiled):
             for each, slope in zip(found, slopes, strict=True):
                 lowering.arrays[id(each._data)] = slope
         lowering.finish(results)
-        self._keep(arguments, Made(lowering, captured, self.backend, began))
+        self._keep(arguments, self._make(self.inner, lowering, captured, began))
         return _as_numpy(results)
 
     def _refuse_recorded(self, arguments: Sequence[Any]) -> None:
