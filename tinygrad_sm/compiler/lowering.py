@@ -136,7 +136,7 @@ class Lowering:
                 return self.trace.attempt(rule, arguments, given, self.trace.origin)
             except UntraceableError as error:
                 why = str(error)
-        if any(kept in each.outs for each in self.program.instructions if each.kind == "call" and kept):
+        if kept and any(kept in each.outs for each in self.program.instructions if each.kind == "call"):
             options = {**options, "residual": Traced(self.trace, kept, self.trace.examples[kept])}
         return self.trace.call(rule, arguments, options, self.trace.origin, why)
 

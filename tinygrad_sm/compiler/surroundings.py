@@ -37,7 +37,7 @@ class Surroundings:
         """The name of a variable that holds something else now; empty if none does."""
         for name, now, then in zip((*self.names, *self.cells), self._now(), self.values, strict=True):
             if now is not then and not (type(now) is type(then) and isinstance(now, SIMPLE) and now == then):
-                return name
+                return str(name)
         return ""
 
 
