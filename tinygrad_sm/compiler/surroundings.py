@@ -7,6 +7,7 @@ that `x` and `y` of a loop over batches are not those of the first batch for eve
 from __future__ import annotations
 
 import inspect
+import operator
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -35,7 +36,10 @@ class Surroundings:
 
     def changed(self) -> str:
         """The name of a variable that holds something else now; empty if none does."""
-        for name, now, then in zip((*self.names, *self.cells), self._now(), self.values, strict=True):
+        current = self._now()
+        if all(map(operator.is_, current, self.values)):  # nearly always, and in a fraction of a microsecond
+            return ""
+        for name, now, then in zip((*self.names, *self.cells), current, self.values, strict=True):
             if now is not then and not (type(now) is type(then) and isinstance(now, SIMPLE) and now == then):
                 return str(name)
         return ""
