@@ -19,7 +19,7 @@ from tinygrad_sm import threads
 from tinygrad_sm.compiler.fused import cache
 from tinygrad_sm.compiler.fused.elements import NAMES, cast, is_cheap
 from tinygrad_sm.compiler.fused.layout import Access, Layout, dense_strides, native_strides
-from tinygrad_sm.compiler.fused.loops import INDENT, Function, Names, NestWriter, combined, nested, starting
+from tinygrad_sm.compiler.fused.loops import FUNCTIONS, INDENT, Function, Names, NestWriter, combined, nested, starting
 from tinygrad_sm.compiler.fused.nests import FULL, SUM, Group, Grouping, Nest, Single
 from tinygrad_sm.compiler.fused.phases import Phases
 from tinygrad_sm.compiler.fused.preparing import prepare
@@ -35,20 +35,18 @@ WIDTH = 110
 # Elements from which on two threads share a nest: below, waking the other one takes longer than its half of the work.
 PARALLEL, PARALLEL_EXPENSIVE = 1 << 20, 1 << 17
 BLOCK = 1 << 17  # elements of a block
-HEADER = '''\
+HEADER = f'''\
 """Made by tinygrad_sm."""
 import math
 
 import numpy as np
 from numba import njit
 
-from tinygrad_sm.compiler.fused.scalar_math import (
-    exp_32, exp_64, expm1_32, expm1_64, log1p_32, log1p_64, log_32, log_64, maximum, minimum, tanh_32, tanh_64
-)
+from tinygrad_sm.compiler.fused.scalar_math import {", ".join(FUNCTIONS)}
 
 bool, float32, float64, int32, int64 = np.bool_, np.float32, np.float64, np.int32, np.int64
 inf, nan = np.inf, np.nan
-FAST = {"contract", "reassoc", "nsz", "arcp"}  # NaN and infinity keep their meaning
+FAST = {{"contract", "reassoc", "nsz", "arcp"}}  # NaN and infinity keep their meaning
 compiled = njit(fastmath=FAST, error_model="numpy", nogil=True, cache=True)
 '''
 _counter = itertools.count(1)

@@ -49,7 +49,7 @@ _FLOATS = _NUMBERS | {
     np.ceil: "np.ceil({0})",
     np.trunc: "np.trunc({0})",
     np.rint: "np.rint({0})",
-    np.sign: "{0} if {0} != {0} else {type}(({0} > 0) - ({0} < 0))",
+    np.sign: "{0} if {0} != {0} else {type}({0} > 0) - {type}({0} < 0)",
     np.isnan: "{0} != {0}",
     np.isinf: "abs({0}) == inf",
     np.isfinite: "abs({0}) < inf",

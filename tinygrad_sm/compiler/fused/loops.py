@@ -21,7 +21,10 @@ from tinygrad_sm.compiler.tracing import assigned
 LETTERS = "ijklmnopq"
 EXACT = 1024  # float32 numbers from which on a sum is computed in float64
 INDENT = "    "
-RESERVED = {"lo", "hi", "block", "bad", "np", "math", "inf", "nan", "max", "min", "abs", *LETTERS, *NAMES.values()}
+# The names that the source uses otherwise, of which these are functions of `scalar_math.py`.
+FUNCTIONS = ("maximum", "minimum", *[f"{name}_{bits}" for name in ("exp", "expm1", "log", "log1p", "tanh") for bits in (32, 64)])
+BUILT_IN = ("np", "math", "inf", "nan", "max", "min", "abs", "range", "compiled", "FAST")
+RESERVED = {"lo", "hi", "block", "bad", *BUILT_IN, *FUNCTIONS, *LETTERS, *NAMES.values()}
 
 
 class Names:

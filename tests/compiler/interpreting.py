@@ -1,0 +1,39 @@
+"""The source of compiled functions run by Python itself, in which every operation of the registry is tried quickly."""
+
+import math
+import types
+
+import numpy as np
+
+from tinygrad_sm.compiler import numba_code
+
+MATHEMATICAL = {
+    f"{name}_{bits}": getattr(np, name) for name in ("exp", "expm1", "log", "log1p", "tanh") for bits in (32, 64)
+}
+NAMESPACE = {
+    "np": np,
+    "math": types.SimpleNamespace(
+        **{name: getattr(np, name) for name in ("sqrt", "sin", "cos", "tan", "sinh", "cosh", "log2", "log10")},
+        **{f"a{name}": getattr(np, f"arc{name}") for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh", "tan2")},
+        copysign=np.copysign,
+        hypot=np.hypot,
+        inf=math.inf,
+    ),
+    "bool": np.bool_,
+    **{name: getattr(np, name) for name in ("float32", "float64", "int32", "int64", "inf", "nan", "maximum", "minimum")},
+    **MATHEMATICAL,
+}
+
+
+def load(source, depends, finish):
+    """A module without its header, whose functions are not compiled."""
+    module = types.ModuleType("interpreted")
+    module.__dict__.update(NAMESPACE, compiled=lambda function: function)
+    exec(source.removeprefix(numba_code.HEADER), module.__dict__)
+    return module
+
+
+def interpret(monkeypatch):
+    """Have the backend's functions run by Python from now on."""
+    monkeypatch.setattr(numba_code.cache, "load", load)
+    monkeypatch.setattr(numba_code, "_versions", str)
