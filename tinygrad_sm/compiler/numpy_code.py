@@ -11,6 +11,7 @@ import keyword
 import linecache
 import operator
 import re
+import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -169,7 +170,13 @@ class _Writer:
         yield f"{self.assigned(out)}[{self.index(index)}] = {self.expression(value)}"
 
     def _gather(self, instruction: Instruction) -> Iterator[str]:
-        self.assigned(instruction.out)
+        parts = ", ".join(map(self.expression, instruction.args[0]))
+        yield from textwrap.wrap(
+            f"{self.assigned(instruction.out)}: {parts} side by side",
+            WIDTH,
+            initial_indent="# ",
+            subsequent_indent="# ",
+        )
         for item, part in self.plan.gathers[instruction.out]:
             yield f"np.copyto({self.constant(part, 'part')}, {self.expression(item)})"
 
