@@ -54,6 +54,7 @@ class Optimizer:
             raise ArgumentError(f"{self}: a negative learning rate", remedy="pass lr=0.1, say")
         self.state = [self.start(p.data) for p in self.params]
         self._warnings: set[str] = set()
+        self._storages: list[FlatStorage] = []
         self._moves = 0
         self._move_together()
 
@@ -94,10 +95,11 @@ class Optimizer:
             self.update(p._data, p.grad, state)
             p._used_grad = p.grad
         note_overwrite(*[p._data for p, _ in apart])
-        for storage in storages:
-            storage.join()
         if not all(storage.holds() for storage in storages):
             self._move_together()
+        else:
+            for storage in storages:
+                storage.join()
 
     def _check(self, params: Sequence[Tensor], others: bool) -> None:
         """Refuse what is no gradient of its parameter, and warn of a step that does nothing or too much."""
@@ -121,6 +123,7 @@ class Optimizer:
     def _move_together(self) -> None:
         """Put small parameters side by side, unless somebody else keeps replacing their arrays or holds them too."""
         self._moves += 1
+        self._part()
         small = [i for i, p in enumerate(self.params) if p.size <= SMALL]
         wanted = self._groups(small) if self.elementwise and self._moves <= MOVES else []
         storages = []
@@ -143,6 +146,10 @@ class Optimizer:
             room -= self.params[i].size
         return chunks
 
+    def _part(self) -> None:
+        for storage in self._storages:
+            storage.part()
+
     def _keep(self, storages: list[FlatStorage], whole: bool) -> None:
         self._storages, self._whole = storages, whole
         self._alone = _indices_outside(storages, len(self.params))
@@ -153,8 +160,9 @@ class Optimizer:
         for i in indices:
             data, state = self.params[i].data, self.state[i]
             fresh = self.start(data.reshape(-1))
-            counts = tuple([state[name].item() for name, array in fresh.items() if array.ndim == 0 and name in state])
-            if fresh.keys() == state.keys() and data.flags.c_contiguous:
+            kinds = [(name, array.dtype) for name, array in fresh.items()]
+            if data.flags.c_contiguous and kinds == [(name, array.dtype) for name, array in state.items()]:
+                counts = tuple([state[name].item() for name, array in fresh.items() if array.ndim == 0])
                 groups.setdefault((data.dtype, counts), []).append(i)
         return list(groups.values())
 
@@ -168,6 +176,7 @@ class Optimizer:
         The same storages are returned as long as they hold. None where `update` does not work element by element.
         """
         if not self._whole or any(storage.parted or not storage.holds() for storage in self._storages):
+            self._part()
             groups = self._groups(range(len(self.params))) if self.elementwise else []
             self._keep([self._storage(group) for group in groups], whole=True)
         return self._storages
@@ -204,8 +213,7 @@ class Optimizer:
         remedy = "give the optimiser parameters of the same shapes in the same order"
         values = {name: fitted(state[name], array, f"{self}: {name}", remedy) for name, array in own.items()}
         self.lr = values["lr"].item()
-        for storage in self._storages:
-            storage.part()
+        self._part()
         for name, array in self._arrays():
             np.copyto(array, values[name])
         for storage in self._storages:
@@ -218,8 +226,7 @@ class Optimizer:
     def __getstate__(self) -> dict[str, Any]:
         """What a pickle or a copy takes along: what is kept of each parameter, apart from that of the others."""
         state = [{name: array.copy() for name, array in kept.items()} for kept in self.state]
-        own = {name: value for name, value in vars(self).items() if name not in ("_storages", "_alone", "_whole")}
-        return {**own, "state": state}
+        return {**vars(self), "state": state, "_storages": []}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)

@@ -54,13 +54,13 @@ class FlatStorage:
         views = [weakref.ref(p._data) for p in self.params]  # weak, see `held_elsewhere`
         self._rows = list(zip(indices, views, self._parts(self.grad), strict=True))
         self.state = start(self.data)
-        own = [states[i] for i in indices]
+        own = self._own_states()
         self.shared = [name for name, array in self.state.items() if array.shape != self.data.shape]
         for name, array in self.state.items():
             if name not in self.shared:
                 for state, part in zip(own, self._moved(array, [state[name] for state in own]), strict=True):
                     state[name] = part
-        self.parted = True
+        self._kept = self._current_state()
         self.join()
 
     def _parts(self, array: Array) -> list[Array]:
@@ -87,7 +87,7 @@ class FlatStorage:
         return len(current) == len(self._kept) and all(map(operator.is_, current, self._kept))
 
     def _current_state(self) -> list[Array]:
-        return [array for i in self.indices for array in self._all_states[i].values()]
+        return [array for state in self._own_states() for array in state.values()]
 
     def gather(self) -> bool:
         """Copy the gradients to `grad`; False where an update of all by one call is not in place.
@@ -110,23 +110,27 @@ class FlatStorage:
 
     def part(self) -> None:
         """Give every parameter counts of its own, before a step that may not move all of them alike."""
-        for i in self.indices:
-            state = self._all_states[i]
-            state.update({name: state[name].copy() for name in self.shared})
-        self.parted = bool(self.shared)
-        self._kept = self._current_state()
+        self._set_counts([{name: state[name].copy() for name in self.shared} for state in self._own_states()], True)
 
     def join(self) -> None:
         """Let them share their counts again if these are equal."""
-        states = [self._all_states[i] for i in self.indices]
+        states = self._own_states()
         counts = {name: states[0][name] for name in self.shared}
         if all(np.array_equal(state[name], count) for name, count in counts.items() for state in states):
             for name, count in counts.items():
                 self.state[name][...] = count
-            for state in states:
-                state.update({name: self.state[name] for name in self.shared})
-            self.parted = False
-        self._kept = self._current_state()
+            self._set_counts([{name: self.state[name] for name in self.shared}] * len(states), False)
+
+    def _set_counts(self, counts: Sequence[State], parted: bool) -> None:
+        held = self._holds_state()  # what was lost before stays lost
+        for state, own in zip(self._own_states(), counts, strict=True):
+            state.update(own)
+        self.parted = parted and bool(self.shared)
+        if held:
+            self._kept = self._current_state()
+
+    def _own_states(self) -> list[State]:
+        return [self._all_states[i] for i in self.indices]
 
     def __repr__(self) -> str:
         return f"<FlatStorage of {len(self.params)} parameters, {self.data.size} {self.data.dtype}>"
