@@ -1,9 +1,9 @@
 """One training step, compiled: the tape read for speed, as NumPy code that you could have written yourself.
 
-The same network is trained twice on two moons, by the loop that you know and by a compiled step. The weights are equal to
-the last bit. What is saved is the recording, which costs more than the arithmetic where arrays are small. The code that
-runs is printed at the end: read it beside the loop, it is all of backpropagation. With numba installed, `backend="numba"`
-makes loops of it.
+The same network is trained twice on two moons, by the loop that you know and by a compiled step. The weights are equal
+to the last bit. What is saved is the recording, which costs more than the arithmetic where arrays are small. The code
+that runs is printed at the end: read it beside the loop, it is all of backpropagation. With numba installed,
+`backend="numba"` makes loops of it.
 """
 
 import time
