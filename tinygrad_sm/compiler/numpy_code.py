@@ -113,7 +113,7 @@ class _Writer:
         for out in instruction.outs:
             base = {"forward": op, "backward": f"g_{op}"}.get(phase, instruction.name)
             if instruction.kind == "view" and isinstance(instruction.args[0], Value):
-                shown = self.named(instruction.args[0])
+                shown = self.named(instruction.args[0]).removesuffix("_view")
                 transposed = out.ndim > 1 and out.shape == instruction.args[0].shape[::-1]
                 base = f"{shown}_T" if transposed else f"{shown}_view"
             self.named(out, out.name or base)
@@ -247,6 +247,8 @@ class _Writer:
             return repr(item)
         if type(item) is float and np.isfinite(item):
             return repr(item)
+        if isinstance(item, np.dtype) and getattr(np, item.name, None) is item.type:
+            return f"np.{item.name}"
         ones = isinstance(item, np.ndarray) and item.dtype.kind == "f" and item.size and (item == 1).all()
         return self.constant(item, "ones" if ones else "constant")
 

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import functools
 import operator
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import numpy as np
 
 from tinygrad_sm.compiler.program import Array, Instruction, Origin, Program, Value, replaced
 from tinygrad_sm.engine.primitive import PRIMITIVES, Primitive
+from tinygrad_sm.location import INSIDE, PACKAGE
 from tinygrad_sm.numpy_calls import PLAIN, flat
 from tinygrad_sm.operand import Operand
 
@@ -145,7 +149,7 @@ class Trace:
         before, start = self.origin, len(self.program.instructions)
         self.origin = origin
         try:
-            with np.errstate(all="ignore"):  # what it warned of, it has warned of
+            with np.errstate(all="ignore"), _local_names_kept():  # what it warned of, it has warned of
                 result = function(*args, **options)
             replaced(result if isinstance(result, (tuple, list)) else (result,), _value_of)
         except Exception as error:  # whatever a stand-in fails at
@@ -153,6 +157,9 @@ class Trace:
             raise UntraceableError(f"{type(error).__name__}: {error}") from error
         finally:
             self.origin = before
+        for part in flat([result]):
+            if isinstance(part, Traced):
+                part.rename("")  # a result is called after the operation
         return result
 
     def call(
@@ -220,6 +227,31 @@ def _output(op: Primitive) -> Callable[..., Any]:
     return output
 
 
+OPERATIONS = f"{PACKAGE}.ops", f"{PACKAGE}.optim"  # where formulas stand, and their variables have names
+
+
+@contextmanager
+def _local_names_kept() -> Iterator[None]:
+    """Call values after the local variables of the operations that compute them, for who reads the code."""
+    before = sys.getprofile()
+    sys.setprofile(_name_locals)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
+
+
+def _name_locals(frame: FrameType, event: str, argument: Any) -> None:
+    module = str(frame.f_globals.get("__name__"))
+    if event != "return" or (module.split(".")[0] in INSIDE and not module.startswith(OPERATIONS)):
+        return
+    variables = frame.f_code.co_varnames
+    for name in variables[frame.f_code.co_argcount + frame.f_code.co_kwonlyargcount :]:
+        value = frame.f_locals.get(name)
+        if isinstance(value, Traced):
+            value.rename(name)
+
+
 def _value_of(item: Any) -> Any:
     """The value that a traced array stands for; anything else as it is."""
     if isinstance(item, (Traced, TracedNumber)):
@@ -241,7 +273,7 @@ def _trace_of(items: Any) -> Trace:
 class Traced(Operand):
     """Stands for an array while a function is traced: `example` is what the array is in this run."""
 
-    __slots__ = ("trace", "value", "example", "memory", "version")
+    __slots__ = ("trace", "value", "earlier", "example", "memory", "version")
 
     requires_grad = False
 
@@ -249,6 +281,13 @@ class Traced(Operand):
         self.trace, self.value, self.example = trace, value, example
         self.memory = memory or Memory()
         self.version = self.memory.version
+        self.earlier: tuple[Value, ...] = ()  # what it stood for before it was written to
+
+    def rename(self, name: str) -> None:
+        """Name what was computed for it, unless it has another name or there is none."""
+        for value in (self.value, *self.earlier):
+            if value.kind == "result" and (not name or not value.name):
+                value.name = name
 
     def read(self) -> Value:
         """The value, unless the memory was overwritten through another view of it."""
@@ -295,6 +334,7 @@ class Traced(Operand):
         if new.shape != self.shape:
             raise UntraceableError(f"{new.shape} assigned to {self.shape}")
         new = new if new.dtype == self.dtype else new.astype(self.dtype)
+        self.earlier = (*self.earlier, self.value)
         self.value, self.example = new.read(), new.example
         self.memory.version += 1
         self.version = self.memory.version
