@@ -6,14 +6,11 @@ from typing import Any
 
 import numpy as np
 from ours import model
-from workloads import FACTOR, LEARNING_RATE, START, SUMMAND, Array, Kernel, Problem, Scores, Step, UnavailableError
+from workloads import FACTOR, LEARNING_RATE, START, SUMMAND, Array, Kernel, Problem, Scores, Step
 
 import tinygrad_sm as tg
 import tinygrad_sm.nn.functional as F
 from tinygrad_sm import Tensor, optim
-
-if not hasattr(tg, "compile_step"):
-    raise UnavailableError("this version of tinygrad_sm has no tg.compile_step")
 
 
 def training(problem: Problem, backend: str) -> Step:

@@ -7,8 +7,6 @@ import pytest
 from frameworks import FRAMEWORKS, YARDSTICK, build, load, missing
 from workloads import FACTOR, LEARNING_RATE, START, WORKLOADS, problem, scores
 
-import tinygrad_sm as tg
-
 # The first and the tenth loss. They hold the random numbers of a workload in place: results of other days and of other
 # programs on the same workload stay comparable.
 LOSSES = {
@@ -25,7 +23,7 @@ def installed(*workloads):
     """Workloads in every framework that computes them here, as parameters of a test."""
     found = []
     for name, framework in FRAMEWORKS.items():
-        if missing(framework) or (framework.module == "ours_compiled" and not hasattr(tg, "compile_step")):
+        if missing(framework):
             continue
         peer = [pytest.mark.filterwarnings("ignore")] if framework.module.startswith("with_") else []
         marks = [pytest.mark.slow, pytest.mark.extra, *peer] if framework.needs else []

@@ -20,6 +20,7 @@ NAMESPACE = {
         inf=math.inf,
     ),
     "bool": np.bool_,
+    "u": int,
     **{name: getattr(np, name) for name in ("float32", "float64", "int32", "int64", "inf", "nan", "maximum", "minimum")},
     **MATHEMATICAL,
 }

@@ -46,6 +46,7 @@ from tinygrad_sm.compiler.fused.scalar_math import {", ".join(FUNCTIONS)}
 
 bool, float32, float64, int32, int64 = np.bool_, np.float32, np.float64, np.int32, np.int64
 inf, nan = np.inf, np.nan
+u = np.uint64  # indices that cannot count from the end: otherwise loops over rows are not vectorised
 FAST = {{"contract", "reassoc", "nsz", "arcp"}}  # NaN and infinity keep their meaning
 compiled = njit(fastmath=FAST, error_model="numpy", nogil=True, cache=True)
 '''
@@ -280,7 +281,7 @@ class _Plan:
                 elif value in parts:
                     self._place_part(value, *parts[value], i)
                 elif value.nbytes >= LARGE and results.count(value) == 1 and is_contiguous(value):
-                    self.storage.add_result(value, self.names(value))
+                    self.storage.add_result(value, self.names.fresh(f"{self.names(value)}_out"))
                 else:
                     self.storage.add(value, i, self.last.get(value, i))
             if isinstance(group, Nest):
@@ -302,7 +303,7 @@ class _Plan:
     def _place_part(self, value: Value, whole: Value, offset: int, i: int) -> None:
         if whole not in self.storage.places:
             if whole.nbytes >= LARGE and [*values_in((self.program.results,))].count(whole) == 1:
-                self.storage.add_result(whole, self.names(whole))
+                self.storage.add_result(whole, self.names.fresh(f"{self.names(whole)}_out"))
             else:
                 self.storage.add(whole, i, self.last.get(whole, len(self.groups)))
         self.storage.add_part(value, whole, offset)
@@ -311,7 +312,7 @@ class _Plan:
         blocks = self.blocks(nest)[1] if self.is_parallel(nest) else 1
         size = int(np.prod(nest.extents[nest.split or 0 :]))
         for value in nest.levels:
-            if value in self.phases[nest].kept:
+            if value in self.phases[nest].kept and value not in self.phases[nest].shares:
                 self.buffers[value] = self.storage.room(value.dtype, size * blocks, i, i)
             if nest.levels[value] == SUM and self.is_parallel(nest):
                 self.partial[value] = self.storage.room(value.dtype, value.size * blocks, i, i + 1)
@@ -431,23 +432,29 @@ class _Writer:
         lines = writer.lines()
         function.lines += [f"# {line}" for line in _comment(nest)]
         checks = function.checks
-        function.lines += ["bad = False"] * checks + lines + ["return bad"] * checks
+        function.lines += ["bad = False"] * checks
+        function.lines += lines + ["return bad"] * checks
         name = self.names.fresh("rows")
-        rows, _ = plan.blocks(nest)
-        call = self._finish(name, function, ["lo", "hi", f"lo // {rows}"])
+        rows, blocks = plan.blocks(nest)
+        slot = any(value in plan.buffers for value in nest.levels)
+        call = self._finish(name, function, ["lo", "hi", f"lo // {rows}", "slot"][: 3 + slot])
         part = self.names.fresh(f"block_of_{name}")
         if any(value in plan.direct for value in nest.levels):
             self._begin_update()
-        body = f"bad.append({call})" if checks else call
+        body = [f"bad.append({call})" if checks else call]
+        if slot:  # rows that are kept, one set for each block that runs at the same time
+            body = ["slot = slots.pop()", *body, "slots.append(slot)"]
+            self.lines.append(f"slots = list(range({blocks}))")
         self.lines += ["bad = []"] * checks
-        self.lines += [f"def {part}(lo, hi):", f"{INDENT}{body}", f"run_blocks({part}, {writer.extent}, {rows})"]
+        self.lines += [f"def {part}(lo, hi):", *[INDENT + line for line in body]]
+        self.lines.append(f"run_blocks({part}, {writer.extent}, {rows})")
         self.lines += ["if any(bad):", f"{INDENT}return DEVIATES"] if checks else []
         self._note(nest, ", on several threads")
 
     def _finish(self, name: str, function: Function, first: list[str]) -> str:
         """Add a compiled function; returns the call of it."""
         arrays, numbers = list(function.arrays), list(function.numbers)
-        parameters = [*["lo", "hi", "block"][: len(first)], *arrays, *[self.names(each) for each in numbers]]
+        parameters = [*["lo", "hi", "block", "slot"][: len(first)], *arrays, *[self.names(each) for each in numbers]]
         flat = []
         for each in arrays:
             value = self.storage.inputs.get(each) or self.storage.results.get(each)
@@ -606,12 +613,12 @@ class _Writer:
         base = self.layout(value).base
         if base.kind == "memory" and base is value:
             return self.given(value)
-        local = base in self.plan.variables or base.kind == "input" and base not in self.storage.copied_in
-        local |= base in self.storage.places and self.storage.places[base].name in self.storage.results
+        name = self.storage.places[base].name if base in self.storage.places else self.names(base)
+        local = base in self.plan.variables or name in self.storage.inputs or name in self.storage.results
         if not local:
             return self.kept(value)
         if base is value:
-            return self.names(value)
+            return name
         instruction = self.views[value]
         self.lines.append(f"{self.names(value)} = {self._called(instruction)}")
         return self.names(value)
@@ -631,8 +638,7 @@ class _Writer:
         name = self.python(results)
         if not isinstance(results, Value) or results.kind == "number":
             return name
-        base = self.layout(results).base
-        if base is results and base in self.storage.places and self.storage.places[base].name in self.storage.results:
+        if name in self.storage.results:
             return name
         return f'{name}.copy("K")' if results.shape else f"{name}[()]"
 

@@ -19,12 +19,14 @@ from tinygrad_sm.compiler.program import Instruction, Value
 from tinygrad_sm.compiler.tracing import assigned
 
 LETTERS = "ijklmnopq"
-EXACT = 1024  # float32 numbers from which on a sum is computed in float64
+# How many float32 numbers make a sum that is computed in float64, because errors add up: along the rows vectors hold 32
+# sums, over all elements perhaps none, and over what there is of each row none.
+LONG = {"": 1 << 16, FULL: 1 << 12, ROW: 1 << 6}
 INDENT = "    "
 # The names that the source uses otherwise, of which these are functions of `scalar_math.py`.
 FUNCTIONS = ("maximum", "minimum", *[f"{name}_{bits}" for name in ("exp", "expm1", "log", "log1p", "tanh") for bits in (32, 64)])
-BUILT_IN = ("np", "math", "inf", "nan", "max", "min", "abs", "range", "compiled", "FAST")
-RESERVED = {"lo", "hi", "block", "bad", *BUILT_IN, *FUNCTIONS, *LETTERS, *NAMES.values()}
+BUILT_IN = ("np", "math", "u", "inf", "nan", "max", "min", "abs", "range", "compiled", "FAST")
+RESERVED = {"lo", "hi", "block", "slot", "slots", "bad", *BUILT_IN, *FUNCTIONS, *LETTERS, *NAMES.values()}
 
 
 class Names:
@@ -84,7 +86,7 @@ class Function:
         parts = [name] if name else []
         parts += [f"{step} * {loop}" if step != 1 else loop for step, loop in terms if step]
         parts += [str(offset)] if offset or not parts else []
-        return f"{place.name}[{' + '.join(parts)}]".replace("+ -", "- ")
+        return f"{place.name}[u({' + '.join(parts)})]".replace("+ -", "- ")
 
     def start(self, base: Value) -> str:
         """The name of the place at which a base begins in the array that it shares with others."""
@@ -255,7 +257,8 @@ class NestWriter:
         self.inner.append(f"{self._address(target)} = {text}")
 
     def _address(self, base: Value) -> str:
-        """Where an element by element of this nest is kept."""
+        """Where a value by element of this nest is kept."""
+        base = self.phases.place(base)
         if base in self.buffers:
             terms, step = [], 1
             for i in reversed(range(len(self.loops))):
@@ -269,7 +272,7 @@ class NestWriter:
         name = f"row_{self.names(base)}"
         if name not in self.row_names:
             self.row_names[name] = self.names.fresh(name)
-            size = f" + block * {self.inner_size()}" if self.partial is not None else ""
+            size = f" + slot * {self.inner_size()}" if self.partial is not None else ""
             self.once.append(f"{self.row_names[name]} = {self.buffers[base].offset}{size}")
         return self.row_names[name]
 
@@ -363,6 +366,7 @@ class NestWriter:
 
     def _in_row(self, base: Value, index: str) -> str:
         """An element of the present row of what is kept."""
+        base = self.phases.place(base)
         if base in self.buffers:
             return self.function.element(self.buffers[base], self._buffer_name(base), [(1, index)])
         native = self._native(base)
@@ -477,12 +481,9 @@ class NestWriter:
     def _accumulates_in(self, instruction: Instruction) -> np.dtype[Any]:
         """The type in which a reduction is computed: long sums of float32 in float64."""
         array, out = instruction.args[0], instruction.out
-        long = array.size // max(out.size, 1) >= EXACT and not self._is_spread(instruction)
+        level = self.phases.made[out].level if self.nest.levels[out] == SUM else ""
+        long = array.size // out.size >= LONG[level] and not (level and out.size > 1)
         return np.dtype(np.float64) if long and out.dtype == np.float32 and instruction.function is np.add else out.dtype
-
-    def _is_spread(self, instruction: Instruction) -> bool:
-        """Whether a reduction is kept in an array meanwhile."""
-        return self.nest.levels[instruction.out] == SUM and instruction.out.size > 1
 
     def _finished(self) -> list[str]:
         """What follows after the loops: reductions to one number are complete."""

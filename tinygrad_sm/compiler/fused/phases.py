@@ -21,7 +21,8 @@ class Phases:
 
     `phase` says for a value by element in which passage it is computed, for one by row, and for a reduction, after
     which passage it is known (-1: before the first). `kept` are the values by element that a buffer has to hold, and
-    `overwritten` says which of them becomes which when an element is assigned to.
+    `overwritten` says which of them becomes which when an element is assigned to. `shares` says which value's place a
+    kept one has until that is computed from it.
     """
 
     def __init__(self, nest: Nest, grouping: Grouping, stored: set[Value]) -> None:
@@ -35,6 +36,8 @@ class Phases:
         self.overwritten: dict[Value, Value] = {}
         self.needed: dict[Value, set[int]] = defaultdict(set)  # phases in which an element is computed or fetched
         self._keep()
+        self.shares: dict[Value, Value] = {}
+        self._share()
 
     def read(self, instruction: Instruction) -> list[Value]:
         """The bases that an instruction reads by element or by row, and are computed in this nest."""
@@ -100,6 +103,54 @@ class Phases:
             self.overwritten[row] = out
         elif row not in self.stored:
             self.kept.add(row)
+
+    def place(self, base: Value) -> Value:
+        """The value whose place a kept or stored one has."""
+        while base in self.shares:
+            base = self.shares[base]
+        return base
+
+    def _share(self) -> None:
+        """Let kept values stand in the place of what is computed from them, or later: fewer rows in the cache.
+
+        Time is counted in halves: a passage p is at 2 p, and what follows after it at 2 p + 1.
+        """
+        written = {v: 2 * self.phase[v] for v in self.made if v in self.kept or v in self.stored}
+        for base, out in self.overwritten.items():
+            written[out] = 2 * self.phase[base]
+        free = {out for out in written if self.nest.levels[out] == FULL}
+        for base in sorted(self.kept, key=lambda v: written[v]):
+            last = self._last_read(base)
+            for out in sorted(free - {base}, key=lambda v: written[v]):
+                later = written[out] > max(last, written[base])
+                if out.dtype == base.dtype and (later or (written[out] == last and base in self._fetched_for(out))):
+                    self.shares[base] = out
+                    free.remove(out)
+                    break
+
+    def _last_read(self, base: Value) -> int:
+        """When a kept value is read for the last time."""
+        last = max([2 * phase for phase in self.needed[base]], default=0)
+        for statement in self.nest.statements:
+            row = self.row_of(statement)
+            if row is base or statement.instruction.out is base and row is not None:
+                last = max(last, 2 * self.phase[statement.instruction.out] + 1)
+            if row in self.overwritten and self.overwritten[row] is base:
+                last = max(last, 2 * self.phase[statement.instruction.out] + 1)
+        return last
+
+    def _fetched_for(self, out: Value) -> set[Value]:
+        """The kept values from which another is computed in its own passage."""
+        found: set[Value] = set()
+        todo = [out]
+        while todo:
+            base = todo.pop()
+            for read in self.read(self.made[base].instruction) if self.nest.levels[base] == FULL else ():
+                if read in self.kept and self.phase[read] < self.phase[out]:
+                    found.add(read)
+                elif read not in found:
+                    todo.append(read)
+        return found
 
     def _is_recomputed(self, statement: Statement, depth: int) -> bool:
         """Whether computing an element again in a later phase is cheaper than to keep it."""
