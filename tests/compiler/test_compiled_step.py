@@ -397,6 +397,17 @@ def test_warnings_as_errors_are_the_functions_own():
         step(np.zeros(2))
 
 
+def test_a_step_that_runs_as_written_draws_the_numbers_of_the_eager_loop():
+    compiled, eager, one, two = pair(dropout=0.5)
+    for i in range(12):
+        x = X * np.float32(np.inf if i % 3 == 2 else 1)
+        with np.errstate(invalid="ignore"):
+            np.testing.assert_array_equal(compiled(x, Y), eager(x, Y))
+        for model in (one[0], two[0]):
+            model.load_state_dict(network(dropout=0.5).state_dict())
+    assert_same_state(one, two)
+
+
 def test_random_numbers_are_those_of_the_eager_loop():
     tg.seed(3)
     model = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 4))

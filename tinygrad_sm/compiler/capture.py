@@ -195,13 +195,13 @@ def captured_twice(function: Callable[..., Any], arguments: Sequence[Any]) -> tu
     were made anew, and alike, in both runs. Raises CaptureError for what differed.
     """
     first = capture(function, arguments)
-    generators = {id(each): each for call in first.calls for each in _generators(call)}
-    states = [dict(each.bit_generator.state) for each in generators.values()]
+    generators = generators_of(first)
+    states = [dict(each.bit_generator.state) for each in generators]
     buffers = [(array, array.copy()) for call in first.calls for array in _updated(call)]
     try:
         second = _second_run(function, arguments)
     finally:
-        for generator, state in zip(generators.values(), states, strict=True):
+        for generator, state in zip(generators, states, strict=True):
             generator.bit_generator.state = state
         for array, values in buffers:
             np.copyto(array, values)
@@ -218,10 +218,11 @@ def _second_run(function: Callable[..., Any], arguments: Sequence[Any]) -> Captu
         return capture(function, copies)
 
 
-def _generators(call: Call) -> Iterator[np.random.Generator]:
-    for effect in call.effects:
-        if isinstance(effect.repeat, partial):
-            yield from (each for each in flat(effect.repeat.args) if isinstance(each, np.random.Generator))
+def generators_of(captured: Capture) -> list[np.random.Generator]:
+    """The random generators that a run drew from."""
+    draws = [effect.repeat for call in captured.calls for effect in call.effects if isinstance(effect.repeat, partial)]
+    found = [each for draw in draws for each in flat(draw.args) if isinstance(each, np.random.Generator)]
+    return list({id(each): each for each in found}.values())
 
 
 def _updated(call: Call) -> Iterator[Array]:
