@@ -1,6 +1,8 @@
 """Compiled training steps: to the last bit what the eager loop computes, whatever changes from call to call."""
 
 import linecache
+import subprocess
+import sys
 import threading
 import warnings
 
@@ -365,6 +367,23 @@ def test_the_source_is_code_that_a_debugger_can_show():
     assert linecache.getline(code.co_filename, 1) == "def step(x, y, lr):\n"
     linecache.checkcache()
     assert linecache.getline(code.co_filename, 1) == "def step(x, y, lr):\n"
+
+
+def test_a_debugger_steps_from_the_call_into_the_program(tmp_path):
+    script = tmp_path / "lesson.py"
+    script.write_text(
+        "import pdb\nimport numpy as np\nimport tinygrad_sm as tg\nfrom tinygrad_sm import nn, optim\n"
+        "w = nn.Parameter(np.ones(3))\nx = np.full(3, 2.0)\n"
+        "step = tg.compile_step(lambda x: ((w * x) ** 2).sum(), optim.SGD([w], lr=0.125))\nstep(x)\n"
+        "pdb.Pdb(skip=['tinygrad_sm.*'], nosigint=True).set_trace()\nstep(x)\n"
+    )
+    commands = ["step", "next", "next", "list", "next", "p multiply", "continue"]
+    result = subprocess.run(
+        [sys.executable, str(script)], input="\n".join(commands), capture_output=True, text=True, check=True
+    )
+    assert "-> np.multiply(w, x, out=multiply)" in result.stdout
+    assert "# multiply, " in result.stdout
+    assert "array([0., 0., 0.])" in result.stdout  # w is 1 - 0.125 * 8
 
 
 def test_report_says_what_runs_as_a_call():

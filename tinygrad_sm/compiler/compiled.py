@@ -143,9 +143,9 @@ class Compiled:
             raise CaptureError("nothing is compiled yet", remedy="call the function once")
         return self._latest
 
-    def _lowering(self, captured: Capture, constants: set[int]) -> Lowering:
+    def _lowering(self, function: Callable[..., Any], captured: Capture, constants: set[int]) -> Lowering:
         """The forward of a captured run as the beginning of a program."""
-        lowering = Lowering(captured, constants, whole=self.backend != "numpy")
+        lowering = Lowering(captured, constants, Surroundings(function).called(), whole=self.backend != "numpy")
         for value, name in zip(lowering.program.inputs, self._names, strict=False):
             value.name = name
         return lowering

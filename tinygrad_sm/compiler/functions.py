@@ -71,7 +71,7 @@ class CompiledFunction(Compiled):
             leaves.append(tensors[i])
         captured, constants = captured_twice(self.inner, tensors)
         self._names = names_of(self.inner, arguments)
-        lowering = self._lowering(captured, constants)
+        lowering = self._lowering(self.inner, captured, constants)
         results = captured.result
         if self.argnum is not None:
             loss = loss_of(captured.result)

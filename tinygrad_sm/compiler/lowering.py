@@ -25,13 +25,16 @@ from tinygrad_sm.errors import CaptureError
 class Lowering:
     """The program of one captured run, in the making.
 
-    Args: captured: the run; constants: ids of arrays that it made anew and that are alike in every run; whole: see
-    `Trace`. Arrays of the run are known by identity, and `arrays` says which traced array stands for each.
+    Args: captured: the run; constants: ids of arrays that it made anew and that are alike in every run; names: what the
+    user calls tensors and arrays, by their ids; whole: see `Trace`. Arrays of the run are known by identity, and `arrays` says which traced array stands for each.
     """
 
-    def __init__(self, captured: Capture, constants: set[int], *, whole: bool = False) -> None:
+    def __init__(
+        self, captured: Capture, constants: set[int], names: Mapping[int, str] | None = None, *, whole: bool = False
+    ) -> None:
         self.trace = Trace(whole=whole)
         self.constants = constants
+        self.names = names or {}
         self.arrays: dict[int, Any] = {}
         self.residuals: dict[int, Any] = {}  # by the id of the output
         self.tested: list[Value] = []  # what the engine would look for NaN in
@@ -39,7 +42,7 @@ class Lowering:
         for i, each in enumerate(captured.inputs):
             self.arrays[id(each._data)] = self.trace.given("input", each._data, f"x{i}")
         for source in captured.sources.values():
-            self.memory(source._data, source.name or "constant")
+            self.memory(source._data, source.name or self.names.get(id(source), "constant"))
         for call in captured.calls:
             self._forward(call)
 
@@ -63,7 +66,7 @@ class Lowering:
             return item
         if id(item) in self.constants and id(item) not in self.arrays:
             return item
-        return self.memory(item, "constant")
+        return self.memory(item, self.names.get(id(item), "constant"))
 
     def finish(self, results: Any) -> None:
         """Say what the program returns: what stands for the tensors and arrays of the captured results."""

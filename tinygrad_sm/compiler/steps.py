@@ -59,7 +59,7 @@ class CompiledStep(Compiled):
         self._names = names_of(self.function, arguments)
         loss = loss_of(captured.result)
         _check_parameters(optimizer, loss)
-        lowering = self._lowering(captured, constants)
+        lowering = self._lowering(self.function, captured, constants)
         slopes = lowering.backward(loss, optimizer.params)
         lowering.watch_for_nan(slopes)
         flat = [lowering.gather([slopes[i] for i in group], data.shape) for group, data, _ in groups]

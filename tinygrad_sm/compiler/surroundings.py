@@ -34,6 +34,10 @@ class Surroundings:
         found = [self.namespace.get(name) for name in self.names]
         return found + [cell.cell_contents for cell in self.cells.values()] if self.cells else found
 
+    def called(self) -> dict[int, str]:
+        """What the function calls the things around it, by their ids."""
+        return {id(value): name for name, value in zip((*self.names, *self.cells), self.values, strict=True)}
+
     def changed(self) -> str:
         """The name of a variable that holds something else now; empty if none does."""
         current = self._now()
