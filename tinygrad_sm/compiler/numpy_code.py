@@ -93,7 +93,8 @@ class _Writer:
         for instruction in self.program.instructions:
             self.name_outputs(instruction)
             written = [*self.lines(instruction)]
-            if written and _comment(instruction.origin) != _comment(origin):
+            told = all(line.startswith("#") for line in written)
+            if not told and _comment(instruction.origin) != _comment(origin):
                 origin = instruction.origin
                 lines.append(f"# {_comment(origin)}")
             lines += written
