@@ -3,27 +3,19 @@
 import numpy as np
 import pytest
 from calls import CALLS, NAMES, OPS, Call
+from closeness import assert_close
 from interpreting import interpret
 
 import tinygrad_sm as tg
 from tinygrad_sm import Tensor
 from tinygrad_sm.compiler import compile
 
-TOLERANCE = {np.dtype(np.float32): 2e-5, np.dtype(np.float64): 1e-12}
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 
 @pytest.fixture(autouse=True)
 def _interpreted(monkeypatch):
     interpret(monkeypatch)
-
-
-def assert_close(got, expected):
-    assert len(got) == len(expected)
-    for g, e in zip(got, expected, strict=True):
-        assert (g.shape, g.dtype) == (e.shape, e.dtype)
-        tolerance = TOLERANCE.get(e.dtype, 0)
-        np.testing.assert_allclose(g, e, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize(("op", "number"), CALLS, ids=NAMES)

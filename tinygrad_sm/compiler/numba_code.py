@@ -9,7 +9,7 @@ import importlib.metadata
 import inspect
 import itertools
 import linecache
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,8 +25,7 @@ from tinygrad_sm.compiler.fused.phases import Phases
 from tinygrad_sm.compiler.fused.preparing import prepare
 from tinygrad_sm.compiler.fused.storage import LARGE, Lent, Place, Storage, is_contiguous
 from tinygrad_sm.compiler.numpy_code import SYMBOLS, UPDATE, Executable
-from tinygrad_sm.compiler.program import DEVIATES, Instruction, Origin, Program, Value, replaced, values_in
-from tinygrad_sm.compiler.tracing import assigned, element
+from tinygrad_sm.compiler.program import DEVIATES, Instruction, Origin, Program, Value, values_in
 from tinygrad_sm.errors import MissingExtraError
 from tinygrad_sm.location import Location
 from tinygrad_sm.numpy_calls import without_warnings
@@ -699,7 +698,7 @@ class _Writer:
 def _copy(function: Function, writer: _Writer, item: Value, to: tuple[Value, int]) -> list[str]:
     """The lines that copy a value to a part of a gathered array."""
     access, (whole, offset) = writer.layout(item), to
-    letters = [f"ijklmnopq"[k] for k in range(item.ndim)]
+    letters = ["ijklmnopq"[k] for k in range(item.ndim)]
     own = zip(access.strides, letters, strict=True)
     there = zip(dense_strides(item.shape, (0,) * item.ndim), letters, strict=True)
     source = function.element(writer.storage.places[access.base], function.start(access.base), [*own], access.offset)

@@ -139,7 +139,8 @@ def loop_types(instruction: Instruction) -> Sequence[DType] | None:
     if function in _CALLS:
         return (instruction.inputs[0].dtype,)
     given = [_type_of(arg) for arg in instruction.args]
-    if not isinstance(function, np.ufunc) or instruction.kind != "ufunc" or None in given:
+    known = all(each is not None for each in given)  # `in` would compare, and float64 "is equal" to None
+    if not isinstance(function, np.ufunc) or instruction.kind != "ufunc" or not known:
         return None
     try:
         return function.resolve_dtypes((*given, *[None] * function.nout))[: function.nin]
