@@ -93,7 +93,7 @@ def reachable(root: Node, leaves: bool = True) -> list[Node]:
     seen = {root}
     for node in nodes:  # which grows meanwhile
         for edge in node.parents:
-            if edge is not None and edge[0] not in seen and (leaves or edge[0].op is not None):
+            if edge and (leaves or edge[0].op) and edge[0] not in seen:
                 seen.add(edge[0])
                 nodes.append(edge[0])
     nodes.sort(key=operator.attrgetter("order"))
@@ -118,12 +118,13 @@ class Sweep:
         self.keep, self.wrap = keep or targets is not None, wrap
         self.node, self.position = root[0], 0
         self.g, self.contribution = seed, None
+        self.arguments: tuple[Any, ...] = ()
 
     def __iter__(self) -> Iterator[tuple[Rule, tuple[Any, ...], dict[str, Any]]]:
         wanted, wrap, latest = self.wanted, self.wrap, latest_overwrite()
         take = self.cotangents.get if self.keep else self.cotangents.pop
         for node in reversed(self.nodes):
-            op, out, kwargs = node.op, node.out, node.kwargs
+            op, out, args, kwargs = node.op, node.out, node.args, node.kwargs
             if op is None or (wanted is not None and node not in wanted):
                 continue
             self.node = node
@@ -131,7 +132,7 @@ class Sweep:
                 self.g = tuple([take((node, i), np.zeros_like(value)) for i, value in enumerate(out)])
             else:
                 self.g = take((node, 0), None)
-            inputs = (out, *node.args) if wrap is None else self._wrapped(node)
+            self.arguments = arguments = (self.g, out, *args) if wrap is None else (self.g, *self._wrapped(node))
             if node.residual is not None and wrap is None:  # handed over once: its rule may overwrite it
                 kwargs, node.residual = {**kwargs, "residual": node.residual}, None
             for position, edge in enumerate(node.parents):
@@ -140,12 +141,13 @@ class Sweep:
                 self.position = position
                 if node.order < latest:
                     _refuse_stale(node, position)
-                arguments = (inputs[0], position, inputs[1:]) if op.variadic else inputs
-                yield op.rule(position), (self.g, *arguments), kwargs
+                if op.variadic:
+                    arguments = (self.g, self.arguments[1], position, self.arguments[2:])
+                yield op.rule(position), arguments, kwargs
                 kwargs = node.kwargs
                 if op.elementwise:
-                    self._finish_elementwise(op, arguments, node.args[position].shape)
-                self.add(edge, node.args[position], self.contribution)
+                    self._finish_elementwise(op, arguments[1:], args[position].shape)
+                self.add(edge, args[position], self.contribution)
 
     def _wrapped(self, node: Node) -> tuple[Any, ...]:
         """The output and the arguments of a node as tensors on the tape."""
@@ -186,9 +188,9 @@ class Sweep:
 
     def _own(self, contribution: Any) -> Any:
         """A contribution that shares its memory with nothing: a copy where it is a view or was given to the rule."""
-        shared = contribution.base is not None or isinstance(self.node.out, tuple)
-        for other in (self.g, self.node.out, *self.node.args):
-            shared = shared or contribution is other
+        shared = contribution.base is not None or isinstance(self.g, tuple)
+        for other in self.arguments:
+            shared = shared or other is contribution
         return contribution.copy() if shared else contribution
 
     def __enter__(self) -> Self:

@@ -23,31 +23,27 @@ def record(op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any], effects
     """Run an operation on the values of its operands and, where one carries a gradient, put it on the tape."""
     if op.variadic or kwargs:
         args, kwargs = op.bind(args, kwargs)
-    recording = op.differentiable and RECORDING.get()
-    values, parents, tracked = [], [], False
+    values, parents = [], []
     for arg in args:
-        edge = None
-        if isinstance(arg, Tensor):
-            edge, arg = arg._edge if recording else None, arg._data
-            tracked = tracked or edge is not None
-        values.append(arg)
-        parents.append(edge)
+        is_tensor = isinstance(arg, Tensor)
+        values.append(arg._data if is_tensor else arg)
+        parents.append(arg._edge if is_tensor else None)
     out = op.run((values,) if op.variadic else values, kwargs)
     out, residual = out if op.residual else (out, None)
-    if not tracked:
+    if not (any(parents) and op.differentiable and RECORDING.get()):
         return tuple([from_edge(value, None) for value in out]) if isinstance(out, tuple) else from_edge(out, None)
     if op.misuse or not (len(op.rules) == len(op.parameters) or op.variadic):
         _check_operands(op, parents)
     module, where = RUNNING.get()
     order, where = tick(), where or caller()
     node = Node(op, tuple(values), kwargs, tuple(parents), out, residual, effects, (), order, where, module)
-    if not isinstance(out, tuple):
-        tensor = from_edge(out, (node, 0))
-        node.out, node.outputs = tensor._data, (weakref.ref(tensor),)
-        return tensor
-    tensors = tuple([from_edge(value, (node, i)) for i, value in enumerate(out)])
-    node.out, node.outputs = tuple([t._data for t in tensors]), tuple([weakref.ref(t) for t in tensors])
-    return tensors
+    if isinstance(out, tuple):
+        tensors = tuple([from_edge(value, (node, i)) for i, value in enumerate(out)])
+        node.out, node.outputs = tuple([t._data for t in tensors]), tuple([weakref.ref(t) for t in tensors])
+        return tensors
+    tensor = from_edge(out, (node, 0))
+    node.out, node.outputs = tensor._data, (weakref.ref(tensor),)
+    return tensor
 
 
 def _check_operands(op: Primitive, parents: Sequence[Edge | None]) -> None:
@@ -190,7 +186,9 @@ class Tensor(Operand):
         if cotangent is None and self.size != 1:
             remedy = "reduce it with .mean() or .sum(), or pass a cotangent of its shape"
             raise GradientError(f"backward: starts from a scalar, not from shape {self.shape}", remedy=remedy)
-        seed = (np.ones(self.shape) if cotangent is None else Tensor(plain(cotangent)).data).astype(self.dtype)
+        if cotangent is None:
+            return self._edge, np.ones(self.shape, self.dtype)
+        seed = Tensor(plain(cotangent)).data.astype(self.dtype)
         if seed.shape != self.shape:
             raise ShapeError(f"backward: cotangent {seed.shape} for a tensor of shape {self.shape}")
         return self._edge, seed
