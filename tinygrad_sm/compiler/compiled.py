@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-import operator
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -19,15 +17,17 @@ import numpy as np
 
 from tinygrad_sm.compiler import numpy_code
 from tinygrad_sm.compiler.arguments import kind_of
-from tinygrad_sm.compiler.capture import Capture, generators_of
+from tinygrad_sm.compiler.capture import CAPTURING, Capture, generators_of
 from tinygrad_sm.compiler.lowering import Lowering
 from tinygrad_sm.compiler.numpy_code import Executable
 from tinygrad_sm.compiler.passes import simplified
 from tinygrad_sm.compiler.program import DEVIATES, Array
 from tinygrad_sm.compiler.surroundings import Surroundings
+from tinygrad_sm.compiler.validity import Conditions
 from tinygrad_sm.display import describe
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import ArgumentError, CaptureError, DTypeError, TinygradError, warn
+from tinygrad_sm.nn import module
 from tinygrad_sm.nn.module import Module, changes
 from tinygrad_sm.optim import Optimizer
 
@@ -44,49 +44,69 @@ class Made:
         lowering: Lowering,
         captured: Capture,
         executable: Executable,
-        began: float,
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer | None,
     ) -> None:
         self.executable = executable
-        self.run = self.executable.run
+        self.run = executable.run
         self.calls = lowering.trace.calls
         self.written = [memory.array for memory, _ in lowering.program.stores if memory.array is not None]
-        self.tensors = list(captured.sources.values())
-        self.arrays = [each._data for each in self.tensors]
+        self.generators = generators_of(captured)
+        self.tensors = [(each, each._data) for each in captured.sources.values()]
         self.modules = list({id(below): below for each in captured.modules for below in each.modules()}.values())
         self.attributes = _attributes(self.modules)
         self.changes = changes()
         self.optimizer = optimizer
+        self.settings = optimizer.settings() if optimizer else ()
         self.state = _state(optimizer)
-        # The optimiser's settings are fetched by one call, a fifth of the time that a loop takes.
-        names = [name for name, _ in optimizer.settings()] if optimizer else []
-        self.settings = operator.attrgetter(*names) if names else type
-        self.set_to = self.settings(optimizer)
-        self.generators = generators_of(captured)
         self.surroundings = Surroundings(function)
+        self.seconds = 0.0
+        self.count = 0  # of arguments
         self.only_arrays = False  # whether the arguments are handed on as they are
-        self.seconds = time.perf_counter() - began
+        self.fits: Callable[..., bool] = _never
+
+    def serve(self, arguments: Sequence[Any]) -> None:
+        """Be ready for arguments like these: if all of them are arrays, one short function asks for everything."""
+        self.count = len(arguments)
+        self.only_arrays = all(type(each) is np.ndarray for each in arguments)
+        if not self.only_arrays:
+            return
+        conditions = Conditions()
+        conditions.same(f"{conditions.name(CAPTURING)}.get()", None)
+        names = [f"x{i}" for i in range(len(arguments))]
+        for name, each in zip(names, arguments, strict=True):
+            conditions.array_like(name, each)
+        for tensor, array in self.tensors:
+            conditions.same(f"{conditions.name(tensor)}._data", array)
+        for kept, name, array in self.state:
+            conditions.same(f"{conditions.name(kept)}[{name!r}]", array)
+        for name, value in self.settings:
+            conditions.equal(f"{conditions.name(self.optimizer)}.{name}", value)
+        conditions.lines.append(f"{conditions.name(module)}._changes == {conditions.name(self)}.changes")
+        self.surroundings.expect(conditions)
+        self.fits = conditions.function(names)
 
     def holds(self) -> bool:
         """Whether tensors still have the arrays, modules the modes, and the optimiser the settings of the program."""
-        if not all(map(operator.is_, [each._data for each in self.tensors], self.arrays)):
+        if any(tensor._data is not array for tensor, array in self.tensors) or self.surroundings.changed():
             return False
-        if self.optimizer and (self.settings(self.optimizer) != self.set_to or (self.state and not self._has_state())):
+        if self.optimizer and self.settings != self.optimizer.settings():
             return False
-        if self.changes != changes():
-            if self.attributes != _attributes(self.modules):
-                return False
-            self.changes = changes()
-        return not self.surroundings.changed()
-
-    def _has_state(self) -> bool:
+        if self.attributes != _attributes(self.modules):
+            return False
+        self.changes = changes()
         state = _state(self.optimizer)
-        return len(state) == len(self.state) and all(map(operator.is_, state, self.state))
+        return len(state) == len(self.state) and all(
+            now is then for (_, _, now), (_, _, then) in zip(state, self.state, strict=True)
+        )
 
 
-def _state(optimizer: Optimizer | None) -> list[Array]:
-    """The arrays that an optimiser keeps."""
-    return [array for kept in optimizer.state for array in kept.values()] if optimizer else []
+def _never(*arguments: Any) -> bool:
+    return False
+
+
+def _state(optimizer: Optimizer | None) -> list[tuple[dict[str, Array], str, Array]]:
+    """The arrays that an optimiser keeps, each with the dict that it stands in and its name there."""
+    return [(kept, name, array) for kept in optimizer.state for name, array in kept.items()] if optimizer else []
 
 
 def _attributes(modules: Sequence[Module]) -> list[tuple[bool, dict[str, Any]]]:
@@ -150,17 +170,17 @@ class Compiled:
             value.name = name
         return lowering
 
-    def _find(self, kind: Any) -> Made | None:
-        """The program for arguments of a kind, if there is one that holds."""
-        for made in self._made.get(kind, ()):
+    def _find(self, arguments: Sequence[Any]) -> Made | None:
+        """The program for arguments, if there is one that holds."""
+        for made in self._made.get(kind_of(arguments), ()):
             if made.holds():
                 self._latest = made
                 return made
         return None
 
-    def _run(self, made: Made, *arguments: Any) -> Any:
+    def _run(self, made: Made, arguments: Sequence[Any]) -> Any:
         """What a program returns; an error is the function's own to raise, at the user's own line."""
-        states = [each.bit_generator.state for each in made.generators]
+        states = [each.bit_generator.state for each in made.generators] if made.generators else ()
         with self._lock:  # its buffers serve one call at a time
             try:
                 result = made.run(*arguments)
@@ -173,26 +193,34 @@ class Compiled:
                 generator.bit_generator.state = state
         return result
 
-    def _make(self, function: Callable[..., Any], lowering: Lowering, *more: Any) -> Made:
-        """A program ready to run; says where a variable was not what it had been, as programs cost time to make."""
-        changed = self._latest.surroundings.changed() if self._latest else ""
-        if changed and changed not in self._warned:
-            self._warned.add(changed)
-            name = getattr(function, "__name__", "the function")
-            warn(f"{name} is compiled again because its variable {changed} changed: pass what changes as an argument")
-        captured, *rest = more
-        return Made(function, lowering, captured, _build(lowering, self.backend), *rest)
-
-    def _keep(self, arguments: Sequence[Any], made: Made) -> None:
-        """Remember a program for arguments of a kind, and forget the oldest one if there are too many."""
+    def _keep(
+        self,
+        function: Callable[..., Any],
+        arguments: Sequence[Any],
+        lowering: Lowering,
+        captured: Capture,
+        optimizer: Optimizer | None = None,
+    ) -> Made:
+        """Make a program of what is written down and remember it, in the place of the oldest one if there are many."""
+        self._warn_of_changes(function)
+        made = Made(function, lowering, captured, _build(lowering, self.backend), optimizer)
+        made.serve(arguments)
         kind = kind_of(arguments)
-        made.only_arrays = all(type(each) is np.ndarray for each in arguments)
         self._made.setdefault(kind, []).append(made)
         self._order.append((kind, made))
         self._latest = made
         if len(self._order) > LIMIT:
             kind, oldest = self._order.pop(0)
             self._made[kind].remove(oldest)
+        return made
+
+    def _warn_of_changes(self, function: Callable[..., Any]) -> None:
+        """Say where a variable is not what it had been: a program for each value of it costs time."""
+        changed = self._latest.surroundings.changed() if self._latest else ""
+        if changed and changed not in self._warned:
+            self._warned.add(changed)
+            name = getattr(function, "__name__", "the function")
+            warn(f"{name} is compiled again because its variable {changed} changed: pass what changes as an argument")
 
     def __repr__(self) -> str:
         return f"<compiled {getattr(self.function, '__qualname__', self.function)!s}, {len(self._order)} programs>"

@@ -26,7 +26,8 @@ class Lowering:
     """The program of one captured run, in the making.
 
     Args: captured: the run; constants: ids of arrays that it made anew and that are alike in every run; names: what the
-    user calls tensors and arrays, by their ids; whole: see `Trace`. Arrays of the run are known by identity, and `arrays` says which traced array stands for each.
+    user calls tensors and arrays, by their ids; whole: see `Trace`. Arrays of the run are known by identity, and
+    `arrays` says which traced array stands for each.
     """
 
     def __init__(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tinygrad_sm.compiler.arguments import arrays_of, as_tensors, kind_of, names_of
+from tinygrad_sm.compiler.arguments import arrays_of, as_tensors, names_of
 from tinygrad_sm.compiler.capture import captured_twice, refuse_within_capture
 from tinygrad_sm.compiler.compiled import Compiled, as_numpy, loss_of
 from tinygrad_sm.compiler.program import DEVIATES, Array
@@ -39,12 +39,14 @@ class CompiledStep(Compiled):
         self.clip_value = clip_value
 
     def __call__(self, *arguments: Any) -> Any:
-        refuse_within_capture("a compiled step called")
-        made = self._find(kind_of(arguments))
-        if made is None:
-            return self._first(arguments)
+        made = self._latest
+        if made is None or len(arguments) != made.count or not made.fits(*arguments):
+            refuse_within_capture("a compiled step called")
+            made = self._find(arguments)
+            if made is None:
+                return self._first(arguments)
         arrays = arguments if made.only_arrays else arrays_of(arguments)
-        result = self._run(made, *arrays, self.optimizer.lr)
+        result = self._run(made, (*arrays, self.optimizer.lr))
         if result is DEVIATES:
             return self._eagerly(self.function(*as_tensors(arguments)))
         note_overwrite(*made.written)
@@ -67,7 +69,8 @@ class CompiledStep(Compiled):
         for (_, data, state), each in zip(groups, flat, strict=True):
             lowering.update(optimizer, data, each, state)
         lowering.finish(captured.result)
-        self._keep(arguments, self._make(self.function, lowering, captured, began, optimizer))
+        made = self._keep(self.function, arguments, lowering, captured, optimizer)
+        made.seconds = time.perf_counter() - began
         return self._eagerly(captured.result)
 
     def _eagerly(self, result: Any) -> Any:

@@ -12,6 +12,8 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from tinygrad_sm.compiler.validity import Conditions
+
 SIMPLE = (bool, int, float, str, bytes, type(None))
 CODE = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, type)
 
@@ -33,6 +35,14 @@ class Surroundings:
     def _now(self) -> list[Any]:
         found = [self.namespace.get(name) for name in self.names]
         return found + [cell.cell_contents for cell in self.cells.values()] if self.cells else found
+
+    def expect(self, conditions: Conditions) -> None:
+        """Make it a condition that every variable holds what it held."""
+        for name, value in zip((*self.names, *self.cells), self.values, strict=True):
+            if name in self.cells:
+                conditions.same(f"{conditions.name(self.cells[name])}.cell_contents", value)
+            else:
+                conditions.same(f"{conditions.name(self.namespace)}.get({name!r})", value)
 
     def called(self) -> dict[int, str]:
         """What the function calls the things around it, by their ids."""
