@@ -10,6 +10,7 @@ from tinygrad_sm.compiler import numba_code
 MATHEMATICAL = {
     f"{name}_{bits}": getattr(np, name) for name in ("exp", "expm1", "log", "log1p", "tanh") for bits in (32, 64)
 }
+
 NAMESPACE = {
     "np": np,
     "math": types.SimpleNamespace(

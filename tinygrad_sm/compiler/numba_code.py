@@ -34,6 +34,7 @@ WIDTH = 110
 # Elements from which on two threads share a nest: below, waking the other one takes longer than its half of the work.
 PARALLEL, PARALLEL_EXPENSIVE = 1 << 20, 1 << 17
 BLOCK = 1 << 17  # elements of a block
+ROWS = 8  # of the outermost loop, at least
 HEADER = f'''\
 """Made by tinygrad_sm."""
 import math
@@ -160,7 +161,7 @@ class _Plan:
         """Whether a nest is shared by several threads."""
         size = int(np.prod(nest.extents))
         cheap = all(is_cheap(s.instruction) or s.instruction.kind == "reduce" for s in nest.statements)
-        return size >= (PARALLEL if cheap else PARALLEL_EXPENSIVE) and nest.extents[0] >= 8
+        return size >= (PARALLEL if cheap else PARALLEL_EXPENSIVE) and nest.extents[0] >= ROWS
 
     def product(self, instruction: Instruction) -> tuple[Access, Access] | None:
         """The matrices or vectors of a product that the BLAS can take as they lie; None if it cannot."""
@@ -213,8 +214,12 @@ class _Plan:
         """Whether a number is a variable of the function in which it is made and read."""
         if not isinstance(maker, Nest) or base.size > 1 or self.is_parallel(maker):
             return False
-        guard = isinstance(reader, Single) and reader.instruction.kind == "guard"
-        return (isinstance(reader, Nest) or guard) and self.segment_of[maker] == self.segment_of[reader]
+        if isinstance(reader, Nest):
+            chosen = [self.grouping.chosen(each.instruction) for each in reader.statements]
+            fits = all(found is None or found.base is not base for found in chosen)
+        else:
+            fits = reader.instruction.kind == "guard"
+        return fits and self.segment_of[maker] == self.segment_of[reader]
 
     # Places.
 
@@ -501,8 +506,9 @@ class _Writer:
         assert accesses is not None
         shapes = [each.shape for each in instruction.args]
         out = instruction.out
-        x, y = [self._matrix(function, a, shape) for a, shape in zip(accesses, shapes, strict=True)]
-        return [f"np.dot({x}, {y}, {self._matrix(function, self.layout(out), out.shape)})"]
+        matrices = [self._matrix(function, a, shape) for a, shape in zip(accesses, shapes, strict=True)]
+        matrices.append(self._matrix(function, self.layout(out), out.shape))
+        return ["np.dot(", *[f"{INDENT}{each}," for each in matrices], ")"]
 
     def _number(self, function: Function, value: Value) -> str:
         if value.kind == "number":

@@ -77,6 +77,7 @@ def _module(path: Path) -> types.ModuleType:
     spec = importlib.util.spec_from_file_location(f"tinygrad_sm_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where what Numba kept looks for it
     spec.loader.exec_module(module)
     return module
 
