@@ -22,6 +22,7 @@ from tinygrad_sm.engine.transforms import grad, gradients, value_and_grad
 from tinygrad_sm.ops import *  # noqa: F403  # every op is a function of the top level under NumPy's name
 from tinygrad_sm.ops.samples import Sample
 from tinygrad_sm.randomness import default_generator, seed
+from tinygrad_sm.threads import get_num_threads, set_num_threads
 
 if _typing.TYPE_CHECKING:
     from tinygrad_sm import debug
@@ -37,6 +38,7 @@ __all__ = [
     "debug",
     "default_generator",
     "errors",
+    "get_num_threads",
     "grad",
     "gradcheck",
     "gradients",
@@ -46,6 +48,7 @@ __all__ = [
     "optim",
     "primitive",
     "seed",
+    "set_num_threads",
     "train",
     "value_and_grad",
     *ops.__all__,

@@ -9,16 +9,18 @@ Rethinking the Inception architecture for computer vision, CVPR 2016.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from tinygrad_sm.engine.primitive import Array, primitive
 from tinygrad_sm.errors import ArgumentError, ShapeError, TargetError
-from tinygrad_sm.operand import plain
+from tinygrad_sm.operand import as_array, plain
 from tinygrad_sm.ops.activation import sigmoid, softplus
 from tinygrad_sm.ops.samples import Recipe, Sample, integers, normal, uniform
-from tinygrad_sm.ops.softmax_family import log_softmax, shifted_exp, softmax
+from tinygrad_sm.ops.softmax_family import all_finite, empty_like, log_softmax, put, shifted_exp, softmax
+from tinygrad_sm.threads import one_call, run_rows, splits
 
 
 def class_axis(ndim: int) -> int:
@@ -30,7 +32,7 @@ def class_axis(ndim: int) -> int:
 
 def as_type_of(like: Array, values: Any) -> Array:
     """Values in the floating type of another array, so that float32 logits give a float32 loss."""
-    return np.asarray(values, dtype=like.dtype if like.dtype.kind == "f" else float)
+    return as_array(values, like.dtype if like.dtype.kind == "f" else float)
 
 
 def is_floating(target: Any) -> bool:
@@ -59,7 +61,7 @@ def spread(g: Array, reduction: str, count: float, axis: int | None = None) -> A
 
 def checked_labels(shape: tuple[int, ...], target: Any, ignore_index: int) -> Array:
     """The labels as an integer array, after refusing what is silently wrong elsewhere."""
-    labels = np.asarray(target)
+    labels = as_array(target)
     axis = class_axis(len(shape))
     expected, classes = shape[:axis] + shape[axis + 1 :], shape[axis]
     problem = f"target {labels.shape} {labels.dtype} does not fit logits {shape}"
@@ -85,15 +87,12 @@ def checked_labels(shape: tuple[int, ...], target: Any, ignore_index: int) -> Ar
 
 def wanted(
     logits: Array, target: Any, weight: Array | None = None, ignore_index: int = -100, label_smoothing: float = 0.0
-) -> tuple[Array, float]:
+) -> tuple[Array, Any]:
     """What the loss multiplies -log p with, an array like the logits, and the count that a mean divides by."""
     axis = class_axis(logits.ndim)
     classes = logits.shape[axis]
     along = tuple(-1 if i == axis else 1 for i in range(logits.ndim))
-    if weight is not None and np.shape(weight) != (classes,):
-        raise ShapeError(f"weight {np.shape(weight)} for {classes} classes", remedy=f"give it shape ({classes},)")
-    if not 0 <= label_smoothing <= 1:
-        raise ArgumentError(f"label_smoothing={label_smoothing}", remedy="pass a share between 0 and 1")
+    check_options(classes, weight, label_smoothing)
     per_class: Any = 1.0 if weight is None else as_type_of(logits, weight).reshape(along)
     if is_floating(target) and np.shape(target) == logits.shape:
         q = np.multiply(1 - label_smoothing, target) + label_smoothing / classes
@@ -103,24 +102,37 @@ def wanted(
     one_hot = np.expand_dims(labels, axis) == np.arange(classes).reshape(along)
     picked = per_class * one_hot.astype(logits.dtype) * counts
     q = (1 - label_smoothing) * picked + (label_smoothing / classes) * per_class * counts
-    return q, float(picked.sum())
+    return q, picked.sum()
+
+
+def check_options(classes: int, weight: Any, label_smoothing: float = 0.0) -> None:
+    """Refuse weights of another number of classes, and smoothing beyond a share."""
+    if weight is not None and np.shape(weight) != (classes,):
+        raise ShapeError(f"weight {np.shape(weight)} for {classes} classes", remedy=f"give it shape ({classes},)")
+    if not 0 <= label_smoothing <= 1:
+        raise ArgumentError(f"label_smoothing={label_smoothing}", remedy="pass a share between 0 and 1")
 
 
 def plain_labels(logits: Array, target: Any, weight: Any, ignore_index: int, label_smoothing: float) -> Array | None:
     """The labels where the loss is the common one (2-d logits, every label in range and alike), None otherwise."""
     if weight is not None or label_smoothing or ignore_index >= 0 or np.ndim(logits) != 2:
         return None
-    labels = np.asarray(target)
+    labels = as_array(target)
     fits = labels.dtype.kind in "iu" and labels.shape == np.shape(logits)[:1]
     return labels if fits and all_within(labels, np.shape(logits)[1]) else None
 
 
 def all_within(labels: Array, classes: int) -> bool:
-    """Whether every label is a class; two reductions, because each call costs a training step a microsecond."""
-    if not labels.size:
-        return True
-    largest = np.maximum.reduce(labels, axis=None)
-    return bool(largest < classes and np.minimum.reduce(labels, axis=None) >= 0)
+    """Whether every label is a class: in one reduction, as a negative number without its sign is a large one."""
+    return not labels.size or bool(np.maximum.reduce(labels.astype(np.uint64), axis=None) < classes)
+
+
+def losses_of(logits: Array, q: Array) -> Array:
+    """The loss of every sample, -sum_c q_c log p_c, also where classes are masked."""
+    axis = class_axis(logits.ndim)
+    with np.errstate(invalid="ignore"):  # 0 * -inf where a masked class is not wanted
+        terms = np.where(q == 0, 0, as_type_of(logits, q) * log_softmax(logits, axis))
+    return -np.sum(terms, axis=axis)
 
 
 _LOGITS = normal(4, 3)
@@ -164,19 +176,21 @@ def cross_entropy(
     >>> float(cross_entropy(np.array([[0.0, 0.0], [9.0, 0.0]]), np.array([0, 0])).round(4))
     0.3466
     """
+    logits = as_array(logits)
+    if logits.ndim > 1 and splits(logits):
+        losses, slope, count = losses_in_blocks(logits, target, weight, ignore_index, label_smoothing)
+        return reduce(losses, reduction, count), (slope, count)
     labels = plain_labels(logits, target, weight, ignore_index, label_smoothing)
-    logits = np.asarray(logits)
     if labels is not None:
         p, total, top, finite = shifted_exp(logits, 1)
         if finite:
-            picked = logits[np.arange(len(labels)), labels]
+            rows = np.arange(len(labels))
+            losses = np.log(total)[:, 0] + top[:, 0] - logits[rows, labels]
             p /= total
-            return reduce(np.log(total)[:, 0] + top[:, 0] - picked, reduction, labels.size), p
+            p[rows, labels] -= 1
+            return reduce(losses, reduction, labels.size), (p, labels.size)
     q, count = wanted(logits, target, weight, ignore_index, label_smoothing)
-    axis = class_axis(logits.ndim)
-    with np.errstate(invalid="ignore"):  # 0 * -inf where a masked class is not wanted
-        terms = np.where(q == 0, 0, as_type_of(logits, q) * log_softmax(logits, axis))
-    return reduce(-np.sum(terms, axis=axis), reduction, count), None
+    return reduce(losses_of(logits, q), reduction, count), None
 
 
 @cross_entropy.vjp("logits")
@@ -189,12 +203,12 @@ def cross_entropy_vjp_logits(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
     reduction: str = "mean",
-    residual: Array | None = None,
+    residual: Any = None,
 ) -> Array:
     axis = class_axis(logits.ndim)
-    if residual is not None:  # the softmax of the common case, ours to overwrite
-        residual[np.arange(len(residual)), target] -= 1
-        residual *= spread(g, reduction, len(residual), axis)
+    if residual is not None:
+        residual, count = residual  # p - q, ours to overwrite, and what a mean divides by
+        residual *= spread(g, reduction, count, axis)
         return residual
     q, count = wanted(logits, target, weight, ignore_index, label_smoothing)
     p = softmax(logits, axis)
@@ -243,6 +257,7 @@ def cross_entropy_textbook(
 
 @primitive(
     method=False,
+    residual=True,
     misuse={"softmax": "nll_loss expects log-probabilities, and was given the output of a softmax: use log_softmax"},
     samples=[
         Sample(_LOGITS, _LABELS),
@@ -256,7 +271,7 @@ def nll_loss(
     weight: Array | None = None,
     ignore_index: int = -100,
     reduction: str = "mean",
-) -> Array:
+) -> Any:
     """Negative log-likelihood of class labels: loss_n = -w_y log_probs_ny.
 
     Args: log_probs (N, C, ...) from `log_softmax`; the others as for `cross_entropy`.
@@ -264,12 +279,15 @@ def nll_loss(
     >>> float(nll_loss(np.log(np.array([[0.5, 0.5]])), np.array([1])).round(4))
     0.6931
     """
-    log_probs = np.asarray(log_probs)
+    log_probs = as_array(log_probs)
     labels = checked_labels(log_probs.shape, target, ignore_index)
+    if splits(log_probs):
+        factor, count = label_weights(log_probs, labels, weight, ignore_index)
+        return reduce(picked_losses(log_probs, labels, factor, ignore_index), reduction, count), (factor, count)
     q, count = wanted(log_probs, labels, weight, ignore_index)
     with np.errstate(invalid="ignore"):
         terms = np.where(q == 0, 0, as_type_of(log_probs, q) * log_probs)
-    return reduce(-np.sum(terms, axis=class_axis(log_probs.ndim)), reduction, count)
+    return reduce(-np.sum(terms, axis=class_axis(log_probs.ndim)), reduction, count), None
 
 
 @nll_loss.vjp("log_probs")
@@ -281,7 +299,11 @@ def nll_loss_vjp_log_probs(
     weight: Array | None = None,
     ignore_index: int = -100,
     reduction: str = "mean",
+    residual: Any = None,
 ) -> Array:
+    if residual is not None:  # what the samples count, where they are many
+        factor, count = residual
+        return scattered(-spread(g, reduction, count) * factor, log_probs, target, ignore_index)
     q, count = wanted(log_probs, target, weight, ignore_index)
     return -spread(g, reduction, count, class_axis(log_probs.ndim)) * q
 
@@ -305,13 +327,14 @@ def same_shape(prediction: Array, target: Array) -> None:
 
 @primitive(
     method=False,
+    residual=True,
     samples=[
         Sample(normal(2, 3), normal(2, 3)),
         Sample(normal(3), normal(3), reduction="none"),
         Sample(normal(3), normal(3), reduction="sum"),
     ],
 )
-def mse_loss(prediction: Array, target: Array, reduction: str = "mean") -> Array:
+def mse_loss(prediction: Array, target: Array, reduction: str = "mean") -> tuple[Array, Array | None]:
     """Squared error: loss_i = (prediction_i - target_i)**2, by default averaged over all elements.
 
     Raises ShapeError unless both have the same shape.
@@ -320,19 +343,32 @@ def mse_loss(prediction: Array, target: Array, reduction: str = "mean") -> Array
     2.0
     """
     same_shape(prediction, target)
-    prediction = np.asarray(prediction)
-    return reduce(np.square(prediction - as_type_of(prediction, target)), reduction, prediction.size)
+    prediction = as_array(prediction)
+    if splits(prediction):
+        losses, error = squared_errors_in_blocks(prediction, target, reduction)
+        return reduce(losses, reduction, prediction.size), error
+    return reduce(np.square(prediction - as_type_of(prediction, target)), reduction, prediction.size), None
 
 
 @mse_loss.vjp("prediction")
-def mse_loss_vjp_prediction(g: Array, out: Array, prediction: Array, target: Array, reduction: str = "mean") -> Array:
+def mse_loss_vjp_prediction(
+    g: Array, out: Array, prediction: Array, target: Array, reduction: str = "mean", residual: Array | None = None
+) -> Array:
     share = spread(g, reduction, prediction.size)
+    if residual is not None:  # prediction - target, where they are large, ours to overwrite
+        residual *= 2 * share
+        return residual
     return 2 * share * (prediction - target)
 
 
 @mse_loss.vjp("target")
-def mse_loss_vjp_target(g: Array, out: Array, prediction: Array, target: Array, reduction: str = "mean") -> Array:
+def mse_loss_vjp_target(
+    g: Array, out: Array, prediction: Array, target: Array, reduction: str = "mean", residual: Array | None = None
+) -> Array:
     share = spread(g, reduction, target.size)
+    if residual is not None:
+        residual *= -2 * share
+        return residual
     return 2 * share * (target - prediction)
 
 
@@ -344,6 +380,7 @@ def mse_loss_textbook(prediction: Array, target: Array, reduction: str = "mean")
 
 @primitive(
     method=False,
+    residual=True,
     misuse={
         "sigmoid": "binary_cross_entropy_with_logits applies the sigmoid itself, and was given one: pass the logits"
     },
@@ -359,7 +396,7 @@ def binary_cross_entropy_with_logits(
     weight: Array | None = None,
     pos_weight: Array | None = None,
     reduction: str = "mean",
-) -> Array:
+) -> tuple[Array, Array | None]:
     """Cross-entropy of a two-class problem from one logit x per sample: loss = -t log s(x) - (1 - t) log s(-x).
 
     Args: target t like the logits, from 0 to 1; weight and pos_weight (a factor on the first term) broadcast to them.
@@ -371,11 +408,14 @@ def binary_cross_entropy_with_logits(
     """
     same_shape(logits, target)
     check_factors(np.shape(logits), weight=weight, pos_weight=pos_weight)
-    x = np.asarray(logits)
+    x = as_array(logits)
+    if splits(x):
+        losses, slope = binary_losses_in_blocks(x, target, weight, pos_weight, reduction)
+        return reduce(losses, reduction, x.size), slope
     t = as_type_of(x, target)
     positive = 1.0 if pos_weight is None else as_type_of(x, pos_weight)
     losses = (1 - t) * x + (1 + (positive - 1) * t) * softplus(-x)
-    return reduce(losses if weight is None else losses * as_type_of(x, weight), reduction, x.size)
+    return reduce(losses if weight is None else losses * as_type_of(x, weight), reduction, x.size), None
 
 
 @binary_cross_entropy_with_logits.vjp("logits")
@@ -387,9 +427,13 @@ def binary_cross_entropy_with_logits_vjp_logits(
     weight: Array | None = None,
     pos_weight: Array | None = None,
     reduction: str = "mean",
+    residual: Array | None = None,
 ) -> Array:
     share = spread(g, reduction, logits.size)
-    positive = 1.0 if pos_weight is None else np.asarray(pos_weight)
+    if residual is not None:  # the slope of every loss without its weight, where they are many, ours to overwrite
+        residual *= share
+        return residual if weight is None else residual * weight
+    positive = 1.0 if pos_weight is None else as_array(pos_weight)
     slope = (1 + np.multiply(positive - 1, target)) * sigmoid(logits) - np.multiply(positive, target)
     return share * slope if weight is None else share * slope * weight
 
@@ -403,9 +447,10 @@ def binary_cross_entropy_with_logits_vjp_target(
     weight: Array | None = None,
     pos_weight: Array | None = None,
     reduction: str = "mean",
+    residual: Array | None = None,
 ) -> Array:
     share = spread(g, reduction, logits.size)
-    positive = 1.0 if pos_weight is None else np.asarray(pos_weight)
+    positive = 1.0 if pos_weight is None else as_array(pos_weight)
     slope = (positive - 1) * softplus(-logits) - logits
     return share * slope if weight is None else share * slope * weight
 
@@ -420,7 +465,218 @@ def binary_cross_entropy_with_logits_textbook(
 ) -> Array:
     e = np.exp(-logits)
     p = 1 / (1 + e)
-    positive = 1.0 if pos_weight is None else np.asarray(pos_weight)
+    positive = 1.0 if pos_weight is None else as_array(pos_weight)
     log_p, log_not_p = np.log(p), np.log(1 - p)
     losses = -positive * target * log_p - (1 - target) * log_not_p
     return reduce(losses if weight is None else losses * weight, reduction, logits.size)
+
+
+# Large arrays, in blocks of rows.
+
+
+def losses_in_blocks(
+    logits: Array, target: Any, weight: Array | None, ignore_index: int, label_smoothing: float
+) -> tuple[Array, Array, Any]:
+    """The loss of every sample, its slope in the logits, and the count that a mean divides by."""
+    check_options(logits.shape[1], weight, label_smoothing)
+    per_class = None if weight is None else as_type_of(logits, weight)
+    if is_floating(target) and np.shape(target) == logits.shape:
+        q, count = as_array(target), logits.size / logits.shape[1]
+        return *probability_losses_in_blocks(logits, q, per_class, label_smoothing), count
+    labels = checked_labels(logits.shape, target, ignore_index)
+    factor, count = label_weights(logits, labels, weight, ignore_index)
+    return *label_losses_in_blocks(logits, labels, factor, per_class, ignore_index, label_smoothing), count
+
+
+def label_weights(logits: Array, labels: Array, weight: Any, ignore_index: int) -> tuple[Any, Any]:
+    """The factor of every sample's loss, the number 1 if it is that of all, and the count that a mean divides by."""
+    classes = logits.shape[class_axis(logits.ndim)]
+    check_options(classes, weight)
+    if weight is None and ignore_index < 0 and all_within(labels, classes):
+        return 1, labels.size
+    counts = as_type_of(logits, labels != ignore_index)
+    factor = counts if weight is None else counts * as_type_of(logits, weight)[safe(labels, ignore_index)]
+    return factor, factor.sum()
+
+
+def safe(labels: Array, ignore_index: int) -> Array:
+    """The labels, with a class in place of the one that does not count."""
+    return np.where(labels == ignore_index, 0, labels)
+
+
+def weighted(losses: Array, factor: Any) -> Array:
+    """Losses times their factors; what does not count may be infinite."""
+    return losses if isinstance(factor, int) else np.where(factor == 0, 0, losses) * factor
+
+
+@one_call
+def label_losses_in_blocks(
+    logits: Array, labels: Array, factor: Any, weight: Array | None, ignore_index: int, smoothing: float
+) -> tuple[Array, Array]:
+    """The loss of every sample, by its label, and its slope."""
+    flat, factors = labels.reshape(-1), factor if isinstance(factor, int) else factor.reshape(-1)
+
+    def rows(x: Array, out: Array, lo: int, hi: int) -> tuple[Array, Array]:
+        if smoothing:
+            return dense_losses(x, smoothed(x, flat[lo:hi], weight, ignore_index, smoothing), out)
+        part = factors if isinstance(factors, int) else factors[lo:hi]
+        return label_losses(x, safe(flat[lo:hi], ignore_index), part, out)
+
+    return over_rows(rows, logits)
+
+
+@one_call
+def probability_losses_in_blocks(
+    logits: Array, target: Array, weight: Array | None, smoothing: float
+) -> tuple[Array, Array]:
+    """The loss of every sample, by its probabilities, and its slope."""
+    flat = class_last(target)
+
+    def rows(x: Array, out: Array, lo: int, hi: int) -> tuple[Array, Array]:
+        q = as_type_of(out, flat[lo:hi])
+        if smoothing:
+            q = np.multiply(1 - smoothing, q) + smoothing / x.shape[1]
+        return dense_losses(x, q if weight is None else weight * q, out)
+
+    return over_rows(rows, logits)
+
+
+def over_rows(rows: Callable[..., tuple[Array, Array]], logits: Array) -> tuple[Array, Array]:
+    """What rows(x, out, lo, hi) gives for all samples as rows: losses, and slopes, which may stand in `out`."""
+    x = class_last(logits)
+    losses, slope = empty_like(x[:, 0]), empty_like(x)
+
+    def kernel(lo: int, hi: int) -> None:
+        out = slope[lo:hi]
+        losses[lo:hi], found = rows(x[lo:hi], out, lo, hi)
+        put(out, found)
+
+    run_rows(kernel, x)
+    shape = logits.shape[:1] + logits.shape[2:]
+    return losses.reshape(shape), slope if logits.ndim == 2 else np.moveaxis(slope.reshape(*shape, -1), -1, 1)
+
+
+def class_last(array: Array) -> Array:
+    """Samples as rows, whatever the number of axes."""
+    return array if array.ndim == 2 else np.moveaxis(array, 1, -1).reshape(-1, array.shape[1])
+
+
+def label_losses(x: Array, labels: Array, factor: Any, out: Array) -> tuple[Array, Array]:
+    """The losses of rows with labels, and their slopes, which may stand in `out`."""
+    rows = np.arange(len(labels))
+    p, total, top, finite = shifted_exp(x, 1, out)
+    if not finite:
+        q = np.zeros(x.shape, out.dtype)
+        q[rows, labels] = factor
+        return general_losses(x, q)
+    losses = np.log(total)[:, 0] + top[:, 0] - x[rows, labels]
+    p /= total
+    if not isinstance(factor, int):
+        p *= factor[:, None]
+    p[rows, labels] -= factor
+    return weighted(losses, factor), p
+
+
+def smoothed(x: Array, labels: Array, weight: Array | None, ignore_index: int, smoothing: float) -> Array:
+    """What `wanted` makes of labels, for rows."""
+    share = as_type_of(x, labels != ignore_index)[:, None]
+    q = np.empty(x.shape, share.dtype)
+    np.multiply(smoothing / x.shape[1] * (1.0 if weight is None else weight), share, out=q)
+    rows, labels = np.arange(len(labels)), safe(labels, ignore_index)
+    q[rows, labels] += (1 - smoothing) * (1.0 if weight is None else weight[labels]) * share[:, 0]
+    return q
+
+
+def dense_losses(x: Array, q: Array, out: Array) -> tuple[Array, Array]:
+    """The losses of rows with probabilities, and their slopes, which may stand in `out`."""
+    top = np.maximum.reduce(x, axis=1, keepdims=True)
+    if all_finite(top):
+        e = np.subtract(x, top, out=out)
+        with np.errstate(invalid="ignore"):
+            wanted = np.add.reduce(q * e, axis=1)
+        if all_finite(wanted):  # no infinite logit is wanted, nor met by a q of 0
+            np.exp(e, out=e)
+            total, sum_q = np.add.reduce(e, axis=1, keepdims=True), np.add.reduce(q, axis=1, keepdims=True)
+            e /= total
+            e *= sum_q
+            e -= q
+            return (sum_q * np.log(total))[:, 0] - wanted, e
+    return general_losses(x, q)
+
+
+def general_losses(x: Array, q: Array) -> tuple[Array, Array]:
+    """The same by the formulas that hold for masked rows and infinities, too."""
+    return losses_of(x, q), cross_entropy_vjp_logits(np.ones(len(x), q.dtype), None, x, q, reduction="none")
+
+
+def picked_losses(log_probs: Array, labels: Array, factor: Any, ignore_index: int) -> Array:
+    """The losses of samples by their labels alone."""
+    axis = class_axis(log_probs.ndim)
+    places = np.expand_dims(safe(labels, ignore_index), axis)
+    return weighted(-np.take_along_axis(log_probs, places, axis).reshape(labels.shape), factor)
+
+
+@one_call
+def scattered(values: Array, log_probs: Array, target: Any, ignore_index: int) -> Array:
+    """A number for every sample at the place of its label, and zero everywhere else."""
+    labels, axis = np.asarray(target), class_axis(log_probs.ndim)
+    result = np.zeros(log_probs.shape, log_probs.dtype)
+    places = np.expand_dims(safe(labels, ignore_index), axis)
+    np.put_along_axis(result, places, np.expand_dims(np.broadcast_to(values, labels.shape), axis), axis)
+    return result
+
+
+@one_call
+def squared_errors_in_blocks(prediction: Array, target: Any, reduction: str) -> tuple[Array, Array]:
+    """The losses, or those of whole rows, and the errors."""
+    target, error = as_array(target), empty_like(prediction)
+    losses, axes = room_for_losses(error, reduction)
+
+    def kernel(lo: int, hi: int) -> None:
+        each = np.subtract(prediction[lo:hi], as_type_of(error, target[lo:hi]), out=error[lo:hi])
+        losses[lo:hi] = np.add.reduce(each * each, axis=axes)
+
+    run_rows(kernel, prediction)
+    return losses, error
+
+
+def room_for_losses(like: Array, reduction: str) -> tuple[Array, tuple[int, ...]]:
+    """An array for the losses of elements, and the axes to sum them over: those of a row unless each is wanted."""
+    axes = () if reduction == "none" else tuple(range(1, like.ndim))
+    return np.empty(like.shape[:1] if axes else like.shape, like.dtype), axes
+
+
+@one_call
+def binary_losses_in_blocks(
+    x: Array, target: Any, weight: Array | None, pos_weight: Array | None, reduction: str
+) -> tuple[Array, Array]:
+    """The losses, or those of whole rows, and the slope of each without its weight."""
+    target, slope = as_array(target), empty_like(x)
+    factors = [None if each is None else np.broadcast_to(each, x.shape) for each in (weight, pos_weight)]
+    losses, axes = room_for_losses(slope, reduction)
+
+    def kernel(lo: int, hi: int) -> None:
+        t = as_type_of(slope, target[lo:hi])
+        row_weight, positive = [None if each is None else as_type_of(slope, each[lo:hi]) for each in factors]
+        each = binary_losses(x[lo:hi], t, positive, slope[lo:hi])
+        losses[lo:hi] = np.add.reduce(each if row_weight is None else each * row_weight, axis=axes)
+
+    run_rows(kernel, x)
+    return losses, slope
+
+
+def binary_losses(x: Array, t: Array, positive: Array | None, slope: Array) -> Array:
+    """The losses of one block; `slope` is filled."""
+    tail = np.abs(x, out=slope)
+    np.exp(np.negative(tail, out=tail), out=tail)
+    losses = np.log1p(tail)
+    losses -= np.minimum(x, 0)  # which makes it softplus(-x)
+    above = np.maximum(tail, np.greater_equal(x, 0))  # an eighth of the time of a choice by np.where
+    tail += 1
+    np.divide(above, tail, out=slope)  # the sigmoid
+    if positive is not None:
+        losses *= 1 + (positive - 1) * t
+        slope *= 1 + (positive - 1) * t
+    slope -= t if positive is None else positive * t
+    losses += (1 - t) * x
+    return losses
