@@ -119,6 +119,41 @@ def test_losses(loss):
     assert_same_state(one, two)
 
 
+@pytest.mark.parametrize(
+    "limits", [{"clip_norm": 0.05}, {"clip_norm": 1e6}, {"clip_value": 0.01}, {"clip_norm": 0.3, "clip_value": 0.02}]
+)
+@pytest.mark.parametrize("make", [OPTIMIZERS["momentum"], OPTIMIZERS["adam"], Normalised])
+def test_clipping(make, limits):
+    model, twin = network(), network()
+    optimizer, other = make(model.parameters()), make(twin.parameters())
+    step = compile_step(lambda x, y: F.cross_entropy(model(x), y), optimizer, **limits)
+    for x, y in BATCHES * 3:
+        loss = F.cross_entropy(twin(Tensor(x)), y)
+        other.zero_grad()
+        loss.backward()
+        if "clip_norm" in limits:
+            optim.clip_grad_norm(twin.parameters(), limits["clip_norm"])
+        if "clip_value" in limits:
+            optim.clip_grad_value(twin.parameters(), limits["clip_value"])
+        other.step()
+        assert step(x, y) == loss.item()
+    assert_same_state((model, optimizer), (twin, other))
+
+
+def test_gradients_that_cannot_be_clipped_are_refused_and_nothing_is_moved():
+    w = nn.Parameter(np.ones(3))
+    for limits in ({"clip_norm": 1.0}, {"clip_value": 1.0}):
+        step = compile_step(lambda x: (w * x).sum(), optim.SGD([w], lr=0.1), **limits)
+        step(np.zeros(3))
+        step(np.zeros(3))
+        with pytest.raises(tg.errors.NonFiniteError, match="is nan at"):
+            step(np.full(3, np.nan))
+        np.testing.assert_array_equal(w.data, 1)
+    for wrong in ({"clip_norm": 0.0}, {"clip_value": -1.0}, {"clip_norm": "1"}):
+        with pytest.raises(tg.errors.TinygradError, match="clip_"):
+            compile_step(lambda x: x.sum(), optim.SGD([w], lr=0.1), **wrong)
+
+
 def test_values_that_come_with_the_first_call_are_in_no_program():
     compiled, eager, one, two = pair()
     small, labels = X * 0.01, np.zeros(24, int)
@@ -360,7 +395,7 @@ def test_the_source_is_code_that_a_debugger_can_show():
     compiled, _, _, _ = pair()
     compiled(X, Y)
     assert compiled.source.startswith("def step(x, y, lr):\n")
-    assert "np.matmul(x, weight_0, out=linear)" in compiled.source
+    assert "np.dot(x, weight_0, out=linear)" in compiled.source
     assert "# linear, " in compiled.source
     assert "loss(model(x), y)" in compiled.source
     code = compiled._latest.run.__code__

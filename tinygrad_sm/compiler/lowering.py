@@ -20,6 +20,7 @@ from tinygrad_sm.effects import tick
 from tinygrad_sm.engine.tape import Edge, Node, Sweep
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import CaptureError
+from tinygrad_sm.optim.clipping import largest_finite, total_norm
 
 
 class Lowering:
@@ -165,11 +166,25 @@ class Lowering:
             args, options = (square.read(),), {"expected": False}
             self.program.instructions.append(Instruction("guard", np.isnan, args, options, (), self.trace.origin))
 
-    def clipped(self, flat: list[Any], norm: float | None, value: float | None) -> list[Any]:
-        """Write down how gradients are kept within bounds."""
-        if norm is not None or value is not None:
-            raise NotImplementedError
-        return flat
+    def clipped_by_norm(self, flat: Sequence[Any], gradients: Sequence[Any], limit: float) -> list[Any]:
+        """Write down `optim.clip_grad_norm`: flat arrays scaled by the norm of the gradients that lie in them."""
+        self.trace.origin = Origin("update", "clip_grad_norm")
+        arrays = [each.example if isinstance(each, Traced) else each for each in gradients]
+        norm = self.trace.emit("call", total_norm, (list(gradients),), {}, np.asarray(total_norm(arrays)))
+        factor = limit / np.maximum(norm, limit)
+        smallest = max(np.finfo(each.dtype).smallest_normal for each in arrays)
+        bool(np.isfinite(norm) & (factor >= float(smallest)))  # a guard: else the engine's own function has a say
+        return [each * factor.astype(each.dtype) for each in flat]
+
+    def clipped_by_value(self, flat: Sequence[Any], limit: float) -> list[Any]:
+        """Write down `optim.clip_grad_value`."""
+        self.trace.origin = Origin("update", "clip_grad_value")
+        for each in flat:
+            square: Any = np.vdot(each, each)
+            args, options = (square.read(),), {"expected": False}
+            self.program.instructions.append(Instruction("guard", np.isnan, args, options, (), self.trace.origin))
+        bounds = [largest_finite(limit, each.dtype) for each in flat]
+        return [np.minimum(np.maximum(each, -bound), bound) for each, bound in zip(flat, bounds, strict=True)]
 
     def update(self, optimizer: Any, data: Array, gradient: Any, state: Mapping[str, Array]) -> None:
         """Write down an optimiser's update of an array, in place; as one call where it cannot be traced."""

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_sm.compiler.passes import flatten_indices
+from tinygrad_sm.compiler.passes import flatten_indices, reinterpreted, view_integers
 from tinygrad_sm.compiler.planning import Plan
 from tinygrad_sm.compiler.program import DEVIATES, Instruction, Origin, Program, Value
 from tinygrad_sm.compiler.tracing import assigned, copied, element
@@ -63,6 +63,7 @@ class Executable:
 def build(program: Program, name: str = "step") -> Executable:
     """The function of a program."""
     flatten_indices(program)
+    view_integers(program)
     plan = Plan(program)
     writer = _Writer(program, plan)
     source = writer.function(name)
@@ -134,13 +135,22 @@ class _Writer:
             else:
                 yield f"{self.assigned(out)} = {args[0]}.astype({args[1]})"
             return
-        function = f"np.{instruction.name}"
+        function = f"np.{'dot' if self._is_dot(instruction) else instruction.name}"
         if out in self.plan.places:
             yield f"{function}({', '.join(args)}, out={self.assigned(out)})"
         elif instruction.function in INFIX and _is_scalar(instruction):
             yield f"{self.assigned(out)} = {args[0]} {INFIX[instruction.function]} {args[1]}"
         else:
             yield f"{self.assigned(out)} = {function}({', '.join(args)})"
+
+    def _is_dot(self, instruction: Instruction) -> bool:
+        """Whether a matrix product is one of BLAS's, which `np.dot` calls 0.3 microseconds sooner than `np.matmul`."""
+        place = self.plan.place(instruction.out) if instruction.outs else None
+        if instruction.function is not np.matmul or place is None or not place.flags.c_contiguous:
+            return False
+        shapes = [np.shape(arg) if not isinstance(arg, Value) else arg.shape for arg in instruction.args]
+        types = {arg.dtype for arg in (*instruction.args, instruction.out)}
+        return len(types) == 1 and len(shapes[1]) == 2 and len(shapes[0]) in (1, 2) and min(map(min, shapes)) > 1
 
     def _reduce(self, instruction: Instruction) -> Iterator[str]:
         out = instruction.out
@@ -215,6 +225,8 @@ class _Writer:
             yield f"{targets} = {self.expression(args[0])}[{self.index(args[1])}]"
         elif function is np.transpose and args[1:] in ((), (None,)):
             yield f"{targets} = {self.expression(args[0])}.T"
+        elif function is reinterpreted:
+            yield f"{targets} = {self.expression(args[0])}.view({self.expression(args[1])})"
         elif function is copied:
             yield f"{targets} = {self.expression(args[0])}.copy()"
         elif function.__name__ == "taken":

@@ -134,6 +134,20 @@ def flatten_indices(program: Program) -> None:
     _merge(program)
 
 
+def reinterpreted(array: Any, dtype: Any) -> Any:
+    """The bits of integers as those of other integers of the same size."""
+    return array.view(dtype)
+
+
+def view_integers(program: Program) -> None:
+    """Integers converted to others of the same size, such as labels to numbers without a sign, need no copy."""
+    for instruction in program.instructions:
+        if instruction.function is converted and isinstance(instruction.args[0], Value):
+            types = instruction.args[0].dtype, instruction.out.dtype
+            if all(dtype.kind in "iu" for dtype in types) and types[0].itemsize == types[1].itemsize:
+                instruction.kind, instruction.function = "view", reinterpreted
+
+
 class _Maker:
     """Appends instructions of the same origin as another one."""
 

@@ -14,9 +14,8 @@ from tinygrad_sm.display import describe
 from tinygrad_sm.effects import note_overwrite
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import DTypeError, GradientError
-from tinygrad_sm.optim import Optimizer
-
-clip_grad_norm = clip_grad_value = None
+from tinygrad_sm.optim import Optimizer, clip_grad_norm, clip_grad_value
+from tinygrad_sm.optim.clipping import check_limit
 
 
 class CompiledStep(Compiled):
@@ -34,6 +33,9 @@ class CompiledStep(Compiled):
         if not isinstance(optimizer, Optimizer):
             remedy = "pass optim.SGD(model.parameters(), lr=0.1), say"
             raise DTypeError(f"compile_step: optimizer={describe(optimizer)}", remedy=remedy)
+        for name, limit in (("clip_norm", clip_norm), ("clip_value", clip_value)):
+            if limit is not None:
+                check_limit("compile_step", name, limit)
         self.optimizer = optimizer
         self.clip_norm = clip_norm
         self.clip_value = clip_value
@@ -65,7 +67,10 @@ class CompiledStep(Compiled):
         slopes = lowering.backward(loss, optimizer.params)
         lowering.watch_for_nan(slopes)
         flat = [lowering.gather([slopes[i] for i in group], data.shape) for group, data, _ in groups]
-        flat = lowering.clipped(flat, self.clip_norm, self.clip_value)
+        if self.clip_norm is not None:
+            flat = lowering.clipped_by_norm(flat, slopes, self.clip_norm)
+        if self.clip_value is not None:
+            flat = lowering.clipped_by_value(flat, self.clip_value)
         for (_, data, state), each in zip(groups, flat, strict=True):
             lowering.update(optimizer, data, each, state)
         lowering.finish(captured.result)

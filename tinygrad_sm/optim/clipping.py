@@ -30,11 +30,11 @@ def clip_grad_norm(params: Iterable[Tensor] | Tensor, max_norm: float, ord: floa
     >>> clip_grad_norm([w], 1.0), w.grad
     (5.0, array([0.6, 0.8]))
     """
-    _check_limit("clip_grad_norm", "max_norm", max_norm)
+    check_limit("clip_grad_norm", "max_norm", max_norm)
     if not ord > 0:
         raise ArgumentError(f"clip_grad_norm: ord={ord}", remedy="pass 2, or np.inf for the largest element")
     trained = _with_gradients("clip_grad_norm", params)
-    norm = _norm(np.array([_norm(g, ord) for _, g in trained]), ord)
+    norm = total_norm([g for _, g in trained], ord)
     if not np.isfinite(norm):
         _refuse("clip_grad_norm", trained, np.isfinite)
     if norm > max_norm:
@@ -56,20 +56,13 @@ def clip_grad_value(params: Iterable[Tensor] | Tensor, limit: float) -> None:
     >>> w.grad
     array([ 2., -1.])
     """
-    _check_limit("clip_grad_value", "limit", limit)
+    check_limit("clip_grad_value", "limit", limit)
     trained = _with_gradients("clip_grad_value", params)
     clipped = [_between(g, limit) for _, g in trained]
     if any(np.isnan(g).any() for g in clipped):
         _refuse("clip_grad_value", trained, lambda g: ~np.isnan(g))
     for (p, _), g in zip(trained, clipped, strict=True):
         _replace(p, g)
-
-
-def _check_limit(caller: str, name: str, limit: Any) -> None:
-    if not isinstance(limit, (int, float, np.number)):
-        raise DTypeError(f"{caller}: {name} is {describe(limit)}", remedy="pass a number, such as 1.0")
-    if not limit > 0:
-        raise ArgumentError(f"{caller}: {name}={limit}", remedy="pass a number above 0, such as 1.0")
 
 
 def _with_gradients(caller: str, params: Iterable[Tensor] | Tensor) -> list[tuple[Tensor, Array]]:
@@ -90,6 +83,24 @@ def _with_gradients(caller: str, params: Iterable[Tensor] | Tensor) -> list[tupl
             remedy = f"assign an array of shape {p.shape}, such as t.data, or None"
             raise DTypeError(f"{caller}: grad of a parameter {p.shape} is {describe(g)}", remedy=remedy)
     return trained
+
+
+def total_norm(arrays: Sequence[Array], ord: float = 2) -> float:
+    """The norm of the elements of all arrays together: that of the arrays' norms."""
+    return _norm(np.array([_norm(array, ord) for array in arrays]), ord)
+
+
+def check_limit(caller: str, name: str, limit: Any) -> None:
+    """Refuse a limit that is no number above 0."""
+    if not isinstance(limit, (int, float, np.number)):
+        raise DTypeError(f"{caller}: {name} is {describe(limit)}", remedy="pass a number, such as 1.0")
+    if not limit > 0:
+        raise ArgumentError(f"{caller}: {name}={limit}", remedy="pass a number above 0, such as 1.0")
+
+
+def largest_finite(limit: float, dtype: Any) -> float:
+    """A limit as it holds for elements of a type: infinity, or a number that the type has."""
+    return limit if limit == np.inf else min(limit, float(np.finfo(dtype).max))
 
 
 def _norm(values: Any, ord: float) -> float:
@@ -113,7 +124,7 @@ def _scaled(g: Array, factor: float) -> Array:
 
 
 def _between(g: Array, limit: float) -> Array:
-    bound = limit if limit == np.inf else min(limit, float(np.finfo(g.dtype).max))
+    bound = largest_finite(limit, g.dtype)
     return np.asarray(np.clip(g, -bound, bound, dtype=g.dtype))
 
 
