@@ -15,21 +15,20 @@ def mean_cross_entropy(logits: Array, labels: Labels) -> float:
 
 def training(problem: Problem) -> Step:
     X, labels, layers = problem
+    params = [array for layer in layers for array in layer]  # one flat list, which it takes apart fastest
 
-    def loss_of(layers: list[tuple[Array, Array]]) -> float:
+    def loss_of(params: list[Array]) -> float:
         h = X
-        for W, b in layers[:-1]:
-            h = anp.maximum(anp.dot(h, W) + b, 0)
-        W, b = layers[-1]
-        return mean_cross_entropy(anp.dot(h, W) + b, labels)
+        for i in range(0, len(params) - 2, 2):
+            h = anp.maximum(anp.dot(h, params[i]) + params[i + 1], 0)
+        return mean_cross_entropy(anp.dot(h, params[-2]) + params[-1], labels)
 
     differentiated = value_and_grad(loss_of)
 
     def step() -> float:
-        loss, slopes = differentiated(layers)
-        for (W, b), (slope_W, slope_b) in zip(layers, slopes, strict=True):
-            W -= LEARNING_RATE * slope_W
-            b -= LEARNING_RATE * slope_b
+        loss, slopes = differentiated(params)
+        for p, slope in zip(params, slopes, strict=True):
+            p -= LEARNING_RATE * slope
         return float(loss)
 
     return step

@@ -40,14 +40,15 @@ def training(problem: Problem) -> Step:
     return step
 
 
-def kernel(function: Callable[..., jax.Array], *args: Any) -> Kernel:
-    """A scalar function of a first argument, with its gradient."""
+def kernel(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> Kernel:
+    """A scalar function with its gradient."""
     compiled = jax.jit(jax.value_and_grad(function))
-    return lambda: jax.block_until_ready(compiled(*args))
+    return lambda: jax.block_until_ready(compiled(x))
 
 
 def cross_entropy(scores: Scores) -> Kernel:
-    return kernel(mean_cross_entropy, jnp.asarray(scores.logits), jnp.asarray(scores.labels))
+    labels = jnp.asarray(scores.labels)
+    return kernel(lambda z: mean_cross_entropy(z, labels), jnp.asarray(scores.logits))
 
 
 def logsumexp(scores: Scores) -> Kernel:

@@ -49,7 +49,7 @@ def kernel(loss_of: Callable[..., torch.Tensor], *args: Any, compiled: bool) -> 
         x.grad = None
         loss = function(x, *others)
         loss.backward()
-        return loss.detach(), x.grad
+        return loss, x.grad
 
     return run
 
