@@ -11,21 +11,22 @@ import itertools
 import linecache
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinygrad_sm import threads
 from tinygrad_sm.compiler.fused import cache
 from tinygrad_sm.compiler.fused.elements import NAMES, cast, is_cheap
-from tinygrad_sm.compiler.fused.layout import Access, Layout, dense_strides, native_strides
-from tinygrad_sm.compiler.fused.loops import FUNCTIONS, INDENT, Function, Names, NestWriter, combined, nested, starting
-from tinygrad_sm.compiler.fused.nests import FULL, SUM, Group, Grouping, Nest, Single
+from tinygrad_sm.compiler.fused.layout import Access, Layout, address, dense_strides, native_strides
+from tinygrad_sm.compiler.fused.loops import FUNCTIONS, INDENT, LETTERS, Function, Names, NestWriter, combined, nested, position, starting
+from tinygrad_sm.compiler.fused.nests import FULL, SUM, Group, Grouping, Nest, Single, broadcast_strides
 from tinygrad_sm.compiler.fused.phases import Phases
 from tinygrad_sm.compiler.fused.preparing import prepare
 from tinygrad_sm.compiler.fused.storage import LARGE, Lent, Place, Storage, is_contiguous
 from tinygrad_sm.compiler.numpy_code import SYMBOLS, UPDATE, Executable
 from tinygrad_sm.compiler.program import DEVIATES, Instruction, Origin, Program, Value, values_in
+from tinygrad_sm.compiler.tracing import assigned
 from tinygrad_sm.errors import MissingExtraError
 from tinygrad_sm.location import Location
 from tinygrad_sm.numpy_calls import without_warnings
@@ -92,6 +93,7 @@ class _Plan:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.numbers: dict[Value, Instruction] = {}
+        self._pieces: dict[Instruction, list[Piece]] = {}
         instructions = []
         for instruction in program.instructions:
             if instruction.kind == "number":
@@ -148,9 +150,8 @@ class _Plan:
         instruction = group.instruction
         if instruction.function is np.matmul:
             return "kernel" if self.product(instruction) else "call"
-        if instruction.kind == "gather":
-            alike = all(isinstance(v, Value) and v.dtype == instruction.out.dtype for v in instruction.args[0])
-            return "kernel" if alike and instruction.out.dtype in NAMES and instruction.out.size else "call"
+        if self.pieces(instruction):
+            return "kernel"
         if instruction.kind == "guard":
             value = instruction.args[0]
             small = isinstance(value, Value) and value.size == 1 and value.dtype in NAMES
@@ -163,18 +164,26 @@ class _Plan:
         cheap = all(is_cheap(s.instruction) or s.instruction.kind == "reduce" for s in nest.statements)
         return size >= (PARALLEL if cheap else PARALLEL_EXPENSIVE) and nest.extents[0] >= ROWS
 
+    def pieces(self, instruction: Instruction) -> list[Piece]:
+        """The arrays that a result is put together from, where each of them is a value of its type; or none."""
+        if instruction not in self._pieces:
+            found = _pieces(instruction)
+            fits = all(isinstance(each.item, Value) and each.item.dtype == instruction.out.dtype for each in found)
+            self._pieces[instruction] = found if fits and found and _is_computable(instruction.out) else []
+        return self._pieces[instruction]
+
     def product(self, instruction: Instruction) -> tuple[Access, Access] | None:
         """The matrices or vectors of a product that the BLAS can take as they lie; None if it cannot."""
         x, y = instruction.args
         out = instruction.out
         values = isinstance(x, Value) and isinstance(y, Value)
-        if not values or out.dtype not in NAMES or out.dtype.kind != "f" or not out.size:
+        if not values or not _is_computable(out) or out.dtype.kind != "f":
             return None
-        if {x.dtype, y.dtype} != {out.dtype} or not 0 < x.ndim < 3 or not 0 < y.ndim < 3 or not x.size:
+        if {x.dtype, y.dtype} != {out.dtype} or not x.ndim or not y.ndim or min(x.ndim, y.ndim) == 1 < out.ndim:
             return None
         accesses = self.layout(x), self.layout(y)
-        fits = [_order(v.shape, access.strides) for v, access in zip((x, y), accesses, strict=True)]
-        return accesses if all(fits) and _order(out.shape, native_strides(out)) == "C" else None
+        fits = [_order(v.shape[-2:], access.strides[-2:]) for v, access in zip((x, y), accesses, strict=True)]
+        return accesses if x.size and all(fits) and _order(out.shape[-2:], native_strides(out)[-2:]) == "C" else None
 
     # What is read where.
 
@@ -295,13 +304,15 @@ class _Plan:
         """The values that are computed in their part of a gathered array, and where that begins."""
         parts: dict[Value, tuple[Value, int]] = {}
         for group in self.groups:
-            if isinstance(group, Single) and group.instruction.kind == "gather" and self._kind(group) == "kernel":
-                offset = 0
-                for item in group.instruction.args[0]:
-                    made = item in self.grouping.group_of and item not in parts and item not in self.direct
-                    if made and native_strides(item) == dense_strides(item.shape, (0,) * item.ndim):
-                        parts[item] = group.instruction.out, offset
-                    offset += item.size
+            if isinstance(group, Nest) or group.instruction.kind == "put":
+                continue
+            for item, offset, shape, strides in self.pieces(group.instruction):
+                made = item in self.grouping.group_of and item not in parts and item not in self.direct
+                steps = zip(shape, native_strides(item), strides, strict=True)
+                if made and all(n == 1 or own == there for n, own, there in steps):
+                    out = group.instruction.out
+                    parts[item] = out, offset
+                    self.last[out] = max(self.last.get(out, 0), self.last[item])
         return parts
 
     def _place_part(self, value: Value, whole: Value, offset: int, i: int) -> None:
@@ -328,6 +339,60 @@ class _Plan:
         size = int(np.prod(nest.extents))
         rows = max(1, BLOCK * extent // size)
         return rows, -(-extent // rows)
+
+
+def _is_computable(out: Value) -> bool:
+    """Whether loops can write a value."""
+    return out.dtype in NAMES and out.size > 0
+
+
+class Piece(NamedTuple):
+    """An array that is copied to a part of another one: where that begins, and its steps."""
+
+    item: Any
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+def _pieces(instruction: Instruction) -> list[Piece]:
+    """See `_Plan.pieces`."""
+    if instruction.kind == "gather":
+        items = instruction.args[0]
+        begins = np.cumsum([0, *[np.size(item) for item in items]])
+        return [Piece(v, int(i), np.shape(v), dense_strides(np.shape(v), (0,) * np.ndim(v))) for v, i in zip(items, begins)]
+    if instruction.function not in (np.concatenate, np.stack, assigned):
+        return []
+    out = instruction.out
+    strides = native_strides(out)
+    if instruction.function is assigned:
+        return _assigned_pieces(instruction, strides)
+    (items, *rest), axis = instruction.args, instruction.options.get("axis", 0)
+    axis = rest[0] if rest else axis
+    if len(rest) > 1 or not instruction.options.keys() <= {"axis"} or not isinstance(axis, int):
+        return []
+    axis %= out.ndim
+    if instruction.function is np.stack:
+        others = (*strides[:axis], *strides[axis + 1 :])
+        return [Piece(item, i * strides[axis], np.shape(item), others) for i, item in enumerate(items)]
+    begins = np.cumsum([0, *[item.shape[axis] for item in items]])
+    return [Piece(item, int(i) * strides[axis], item.shape, strides) for item, i in zip(items, begins)]
+
+
+def _assigned_pieces(instruction: Instruction, strides: tuple[int, ...]) -> list[Piece]:
+    """An array and what is assigned to a part of it, if that is chosen by slices."""
+    array, index, value = instruction.args
+    parts = index if isinstance(index, tuple) else (index,)
+    basic = all(part is None or part is ... or isinstance(part, (int, slice)) for part in parts)
+    if not basic or any(values_in(parts)) or any(isinstance(part, bool) for part in parts):
+        return []
+    model = np.lib.stride_tricks.as_strided(np.empty(array.size, np.int8), array.shape, strides)
+    chosen = model[index]
+    if not isinstance(chosen, np.ndarray):
+        chosen = model[tuple([*parts, ...])]
+    offset = address(chosen) - address(model) if chosen.size else 0
+    whole = Piece(array, 0, array.shape, strides)
+    return [whole, Piece(value, offset, chosen.shape, chosen.strides)] if chosen.size else [whole]
 
 
 def _order(shape: Sequence[int], strides: Sequence[int]) -> str:
@@ -500,15 +565,24 @@ class _Writer:
                 f"if {'not ' if expected else ''}{cast(text, value.dtype, np.dtype(bool))}:",
                 f"{INDENT}return True",
             ]
-        if instruction.kind == "gather":
-            return [line for item, offset in self._copied(instruction) for line in _copy(function, self, item, offset)]
+        pieces = self.plan.pieces(instruction)
+        if pieces:
+            return [line for each in pieces for line in self._copy(function, instruction.out, each)]
         accesses = self.plan.product(instruction)
         assert accesses is not None
-        shapes = [each.shape for each in instruction.args]
+        return self._product(function, accesses, instruction)
+
+    def _product(self, function: Function, accesses: Sequence[Access], instruction: Instruction) -> list[str]:
+        """A matrix product, or a loop over many of them."""
         out = instruction.out
-        matrices = [self._matrix(function, a, shape) for a, shape in zip(accesses, shapes, strict=True)]
-        matrices.append(self._matrix(function, self.layout(out), out.shape))
-        return ["np.dot(", *[f"{INDENT}{each}," for each in matrices], ")"]
+        batch = out.shape[:-2]
+        lines = ["np.dot("]
+        for value, access in (*zip(instruction.args, accesses, strict=True), (out, self.layout(out))):
+            steps = broadcast_strides(value.shape[:-2], access.strides[:-2], batch)
+            terms = [(step, letter) for step, letter, n in zip(steps, LETTERS, batch, strict=False) if n > 1]
+            lines.append(f"{INDENT}{self._matrix(function, access, value.shape[-2:], terms)},")
+        heads = [f"for {letter} in range({n}):" for letter, n in zip(LETTERS, batch, strict=False) if n > 1]
+        return nested(heads, [*lines, ")"])
 
     def _number(self, function: Function, value: Value) -> str:
         if value.kind == "number":
@@ -518,29 +592,39 @@ class _Writer:
             return function.scalars[access.base]
         return function.element(self.storage.places[access.base], function.start(access.base), [], access.offset)
 
-    def _matrix(self, function: Function, access: Access, shape: Sequence[int]) -> str:
-        """A part of a flat array as a matrix or vector."""
+    def _matrix(
+        self, function: Function, access: Access, shape: Sequence[int], terms: Sequence[tuple[int, str]] = ()
+    ) -> str:
+        """A part of a flat array as a matrix or vector; `terms` lead to one of many."""
         place, start = self.storage.places[access.base], function.start(access.base)
-        size = int(np.prod(shape))
         function.arrays[place.name] = None
-        first = f"{start} + {access.offset}" if start and access.offset else start or str(access.offset)
-        last = f"{first} + {size}" if start else str(access.offset + size)
+        first = position(start, terms, access.offset)
+        size = int(np.prod(shape))
+        last = str(int(first) + size) if first.isdigit() else f"{first} + {size}"
         text = f"{place.name}[{first}:{last}]"
         if len(shape) == 1:
             return text
-        if _order(shape, access.strides) == "C":
+        if _order(shape, access.strides[-2:]) == "C":
             return f"{text}.reshape(({shape[0]}, {shape[1]}))"
         return f"{text}.reshape(({shape[1]}, {shape[0]})).T"
 
-    def _copied(self, instruction: Instruction) -> Iterator[tuple[Value, tuple[Value, int]]]:
-        """The parts of a gathered array that are not computed there."""
-        out, offset = instruction.out, 0
-        for item in instruction.args[0]:
-            place = self.storage.places.get(item)
-            name, start = self.storage.places[out]
-            if place != (name, start + offset):
-                yield item, (out, offset)
-            offset += item.size
+    def _copy(self, function: Function, out: Value, piece: Piece) -> list[str]:
+        """The lines that copy an array to its part of another, unless it was computed there."""
+        if 0 in piece.shape:
+            return []
+        access, there = self.layout(piece.item), self.storage.places[out]
+        place = self.storage.places[access.base]
+        own = broadcast_strides(piece.item.shape, access.strides, piece.shape)
+        apart = any(n > 1 and a != b for n, a, b in zip(piece.shape, own, piece.strides, strict=True))
+        if (place.name, place.offset + access.offset) == (there.name, there.offset + piece.offset) and not apart:
+            return []
+        heads, letters = [], iter(LETTERS)
+        steps = [(n, a, b, next(letters)) for n, a, b in zip(piece.shape, own, piece.strides, strict=True) if n > 1]
+        heads = [f"for {letter} in range({n}):" for n, _, _, letter in steps]
+        source = [(a, letter) for _, a, _, letter in steps]
+        target = [(b, letter) for _, _, b, letter in steps]
+        to = function.element(there, function.start(out), target, piece.offset)
+        return nested(heads, [f"{to} = {function.element(place, function.start(access.base), source, access.offset)}"])
 
     # The Python function.
 
@@ -661,6 +745,8 @@ class _Writer:
         elif group.instruction.function is np.matmul:
             shapes = " @ ".join(str(each.shape) for each in group.instruction.args)
             self.report.append(f"BLAS call: {shapes}")
+        elif group.instruction.kind != "guard":
+            self.report.append(f"copies: {group.instruction.name}")
 
     def module(self) -> str:
         """The source of the compiled functions, without comments: it should not change when the user's lines move."""
@@ -699,18 +785,6 @@ class _Writer:
         code = "".join(f"{INDENT}{line}\n" for line in self.lines)
         exec(compile(f"def {self.name}({', '.join(parameters)}):\n{code}", filename, "exec"), self.namespace)
         return Executable(self.namespace[self.name], source, self.report, self.storage.nbytes)
-
-
-def _copy(function: Function, writer: _Writer, item: Value, to: tuple[Value, int]) -> list[str]:
-    """The lines that copy a value to a part of a gathered array."""
-    access, (whole, offset) = writer.layout(item), to
-    letters = ["ijklmnopq"[k] for k in range(item.ndim)]
-    own = zip(access.strides, letters, strict=True)
-    there = zip(dense_strides(item.shape, (0,) * item.ndim), letters, strict=True)
-    source = function.element(writer.storage.places[access.base], function.start(access.base), [*own], access.offset)
-    target = function.element(writer.storage.places[whole], function.start(whole), [*there], offset)
-    heads = [f"for {letter} in range({n}):" for letter, n in zip(letters, item.shape, strict=True)]
-    return nested(heads, [f"{target} = {source}"])
 
 
 def _comment(group: Group) -> list[str]:

@@ -83,10 +83,7 @@ class Function:
     def element(self, place: Place, name: str, terms: Sequence[tuple[int, str]], offset: int = 0) -> str:
         """The element of a flat array at a place, so many steps in each loop further."""
         self.arrays[place.name] = None
-        parts = [name] if name else []
-        parts += [f"{step} * {loop}" if step != 1 else loop for step, loop in terms if step]
-        parts += [str(offset)] if offset or not parts else []
-        return f"{place.name}[u({' + '.join(parts)})]".replace("+ -", "- ")
+        return f"{place.name}[u({position(name, terms, offset)})]"
 
     def start(self, base: Value) -> str:
         """The name of the place at which a base begins in the array that it shares with others."""
@@ -504,6 +501,14 @@ class NestWriter:
                 target = self.function.element(self.storage.places[out], self.function.start(out), [])
                 lines.append(f"{target} = {name}")
         return lines
+
+
+def position(name: str, terms: Sequence[tuple[int, str]], offset: int = 0) -> str:
+    """A position in a flat array: the name of a place, so many steps in each loop further."""
+    parts = [name] if name else []
+    parts += [f"{step} * {loop}" if step != 1 else loop for step, loop in terms if step]
+    parts += [str(offset)] if offset or not parts else []
+    return " + ".join(parts).replace("+ -", "- ")
 
 
 def starting(instruction: Instruction, dtype: np.dtype[Any]) -> str:

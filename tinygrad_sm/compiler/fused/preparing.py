@@ -1,7 +1,12 @@
-"""Programs brought into the form that loops are made from: constants are values, sums are reductions."""
+"""Programs brought into the form that loops are made from.
+
+Constants become numbers or values, and what NumPy computes by several loops becomes several instructions.
+"""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -62,7 +67,100 @@ def _rewritten(instruction: Instruction) -> list[Instruction]:
             return [_like(instruction, "reduce", np.add, (args[1],), {"axis": (0,), "keepdims": False})]
     if instruction.kind == "reduce" and not _reduces(instruction):
         return _without_axes(instruction)
+    if function in _OPENED and instruction.kind == "call":
+        return _opened(instruction) or [instruction]
     return [instruction]
+
+
+class _Maker:
+    """Makes instructions of the same origin as another, one after another; the last one gives what that gave."""
+
+    def __init__(self, instruction: Instruction) -> None:
+        self.given = instruction
+        self.made: list[Instruction] = []
+
+    def __call__(self, kind: str, function: Any, *args: Any, **options: Any) -> Value:
+        examples = [_example(arg) for arg in args]
+        call = function.reduce if kind == "reduce" else function
+        with np.errstate(all="ignore"):
+            found = call(*examples, **options)
+        value = Value("result", found.shape, found.dtype, found.strides)
+        self.made.append(Instruction(kind, function, args, options, (value,), self.given.origin))
+        return value
+
+    def finish(self) -> list[Instruction]:
+        """The instructions, rewritten in their turn; none if they do not give what is wanted."""
+        last, wanted = self.made[-1].out, self.given.out
+        if (last.shape, last.dtype) != (wanted.shape, wanted.dtype):
+            return []
+        self.made[-1].outs = self.given.outs
+        return [each for made in self.made for each in _rewritten(made)]
+
+
+def _example(item: Any) -> Any:
+    """Some array laid out like a value."""
+    if not isinstance(item, Value) or item.kind == "number":
+        return 1.0 if isinstance(item, Value) else item
+    order = sorted(range(item.ndim), key=lambda i: -abs(item.strides[i]))
+    dense = np.ones([item.shape[i] for i in order], item.dtype)
+    return dense.transpose(np.argsort(order)) if order else dense
+
+
+def _opened(instruction: Instruction) -> list[Instruction]:
+    """A function of NumPy's as the instructions that it consists of; none if it does something else."""
+    open_it, names = _OPENED[instruction.function]
+    try:
+        bound = inspect.signature(instruction.function).bind(*instruction.args, **instruction.options).arguments
+    except TypeError:
+        return []
+    options = {key: item for key, item in bound.items() if item is not None and item is not np._NoValue}
+    array = options.get("a")
+    if not options.keys() <= set(names) or not isinstance(array, Value) or array.dtype.kind != "f" or not array.size:
+        return []
+    maker = _Maker(instruction)
+    open_it(maker, **options)
+    return maker.finish()
+
+
+def _mean(maker: _Maker, a: Value, axis: Any = None, keepdims: bool = False) -> Value:
+    axes = _axes(a, axis)
+    total = maker("reduce", np.add, a, axis=axes, keepdims=keepdims)
+    return maker("ufunc", np.divide, total, _count(a, axes))
+
+
+def _var(maker: _Maker, a: Value, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Value:
+    axes = _axes(a, axis)
+    centred = maker("ufunc", np.subtract, a, _mean(maker, a, axes, keepdims=True))
+    square = maker("ufunc", np.multiply, centred, centred)
+    total = maker("reduce", np.add, square, axis=axes, keepdims=keepdims)
+    return maker("ufunc", np.divide, total, max(_count(a, axes) - ddof, 0))
+
+
+def _std(maker: _Maker, a: Value, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Value:
+    return maker("ufunc", np.sqrt, _var(maker, a, axis, ddof, keepdims))
+
+
+def _clip(maker: _Maker, a: Value, a_min: Any = None, a_max: Any = None) -> Value:
+    low = a if a_min is None else maker("ufunc", np.maximum, a, a_min)
+    return low if a_max is None else maker("ufunc", np.minimum, low, a_max)
+
+
+def _axes(a: Value, axis: Any) -> tuple[int, ...] | None:
+    if axis is None:
+        return None
+    return tuple(i % a.ndim for i in (axis if isinstance(axis, tuple) else (axis,)))
+
+
+def _count(a: Value, axes: tuple[int, ...] | None) -> int:
+    return int(np.prod([n for i, n in enumerate(a.shape) if axes is None or i in axes]))
+
+
+_OPENED: dict[Any, tuple[Callable[..., Value], tuple[str, ...]]] = {
+    np.mean: (_mean, ("a", "axis", "keepdims")),
+    np.var: (_var, ("a", "axis", "ddof", "keepdims")),
+    np.std: (_std, ("a", "axis", "ddof", "keepdims")),
+    np.clip: (_clip, ("a", "a_min", "a_max")),
+}
 
 
 def _like(instruction: Instruction, kind: str, function: Any, args: Any, options: dict[str, Any]) -> Instruction:
