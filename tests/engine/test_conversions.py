@@ -11,6 +11,7 @@ import pytest
 import tinygrad_sm as tg
 from tinygrad_sm import Tensor
 from tinygrad_sm.errors import DTypeError, GradientError, ShapeError
+from tinygrad_sm.operand import ELSEWHERE
 
 
 def leaf(*values):
@@ -227,3 +228,15 @@ def test_operations_are_copied_and_pickled_by_reference():
         assert pickle.loads(pickle.dumps(op)) is op
         assert copy.deepcopy(op) is op
         assert copy.copy(op) is op
+
+
+def test_names_from_elsewhere_are_no_attributes_but_say_what_to_write():
+    x = leaf(1)
+    for name, ours in ELSEWHERE.items():
+        with pytest.raises(AttributeError, match=rf"'Tensor' object has no attribute '{name}'; write ") as caught:
+            getattr(x, name)
+        assert str(caught.value).endswith(ours)
+        assert not hasattr(x, name)
+        assert not hasattr(Tensor, name)
+        assert name not in dir(x)
+    assert not hasattr(Tensor, "__getattr__")  # it would take away the interpreter's short way to all other attributes
