@@ -11,6 +11,7 @@ MATHEMATICAL = {
     f"{name}_{bits}": getattr(np, name) for name in ("exp", "expm1", "log", "log1p", "tanh") for bits in (32, 64)
 }
 
+INTEGERS = {"int32": np.int32, "int64": np.int64, "uint64": np.uint64}
 NAMESPACE = {
     "np": np,
     "math": types.SimpleNamespace(
@@ -22,7 +23,8 @@ NAMESPACE = {
     ),
     "bool": np.bool_,
     "u": int,
-    **{name: getattr(np, name) for name in ("float32", "float64", "int32", "int64", "inf", "nan", "maximum", "minimum")},
+    **{name: lambda x, kind=kind: np.asarray(x).astype(kind)[()] for name, kind in INTEGERS.items()},  # wrapping around
+    **{name: getattr(np, name) for name in ("float32", "float64", "inf", "nan", "maximum", "minimum")},
     **MATHEMATICAL,
 }
 

@@ -45,7 +45,8 @@ from numba import njit
 
 from tinygrad_sm.compiler.fused.scalar_math import {", ".join(FUNCTIONS)}
 
-bool, float32, float64, int32, int64 = np.bool_, np.float32, np.float64, np.int32, np.int64
+bool, float32, float64 = np.bool_, np.float32, np.float64
+int32, int64, uint64 = np.int32, np.int64, np.uint64
 inf, nan = np.inf, np.nan
 u = np.uint64  # indices that cannot count from the end: otherwise loops over rows are not vectorised
 FAST = {{"contract", "reassoc", "nsz", "arcp"}}  # NaN and infinity keep their meaning
@@ -278,7 +279,7 @@ class _Plan:
         results = [value for value in values_in((self.program.results,))]
         end = len(self.groups)
         parts = self._parts()
-        for value in [v for each in self.program.instructions for v in each.inputs]:
+        for value in (*[v for each in self.program.instructions for v in each.inputs], *self.program.kept()):
             base = self.layout(value).base
             if base.kind == "constant" and base not in self.storage.places:
                 self.storage.add(base, -1, end)

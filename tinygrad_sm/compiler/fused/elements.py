@@ -14,7 +14,7 @@ from tinygrad_sm.compiler.tracing import converted, copied
 DType = np.dtype[Any]
 
 # The types that loops compute with, and those that they also read; by their names in the source.
-NAMES: dict[DType, str] = {np.dtype(name): name for name in ("float32", "float64", "int32", "int64", "bool")}
+NAMES: dict[DType, str] = {np.dtype(name): name for name in ("float32", "float64", "int32", "int64", "uint64", "bool")}
 READ = NAMES | {np.dtype(name): name for name in ("int8", "int16", "uint8", "uint16", "uint32")}
 
 _COMPARED = {
@@ -87,7 +87,7 @@ _BOOLEANS = _COMPARED | {
     np.bitwise_xor: "{0} ^ {1}",
     np.invert: "not {0}",
 }
-_TABLES: dict[str, dict[Any, str]] = {"f": _FLOATS, "i": _INTEGERS, "b": _BOOLEANS}
+_TABLES: dict[str, dict[Any, str]] = {"f": _FLOATS, "i": _INTEGERS, "u": _INTEGERS, "b": _BOOLEANS}
 _CALLS = (np.isposinf, np.isneginf)  # no ufuncs, but by element
 _SAME = (converted, copied, np.ascontiguousarray)  # the same numbers
 _EXPENSIVE = re.compile(r"_(32|64)\(|math\.(?!sqrt|copysign)|\*\*")
@@ -110,7 +110,7 @@ def is_reduction(instruction: Instruction) -> bool:
     function, (array, *_), out = instruction.function, instruction.args, instruction.out
     if function not in STARTS or array.dtype not in NAMES or out.dtype not in NAMES or not array.size:
         return False
-    return function in (np.logical_and, np.logical_or) or out.dtype.kind in "if"
+    return function in (np.logical_and, np.logical_or) or out.dtype.kind in "fiu"
 
 
 def is_by_element(instruction: Instruction) -> bool:
@@ -202,4 +202,4 @@ def expression(instruction: Instruction, args: Sequence[str]) -> str:
             if isinstance(item, (int, float)) and item == item:
                 template = f"{{{i}}} if {{{i}}} {order} {{{1 - i}}} else {{{1 - i}}}"  # one instruction: NaN goes on
     text = template.format(*args)
-    return f"{NAMES[instruction.out.dtype]}({text})" if instruction.out.dtype.kind == "i" else text
+    return f"{NAMES[instruction.out.dtype]}({text})" if instruction.out.dtype.kind in "iu" else text

@@ -22,6 +22,9 @@ def prepare(program: Program) -> None:
     constants: dict[int, Value] = {}
     for instruction in program.instructions:
         _look_at_result(instruction, positive)
+        if _is_constant(instruction):
+            _compute(instruction)
+            continue
         _name_constants(instruction, constants)
         instructions += _rewritten(instruction)
     program.instructions = instructions
@@ -40,17 +43,38 @@ def _look_at_result(instruction: Instruction, positive: dict[Value, Value]) -> N
         instruction.args = positive[x], zero
 
 
+def _is_constant(instruction: Instruction) -> bool:
+    """Whether an instruction gives the same in every call."""
+    pure = instruction.kind in ("ufunc", "reduce", "view") and len(instruction.outs) == 1
+    return pure and all(value.kind == "constant" for value in instruction.inputs)
+
+
+def _compute(instruction: Instruction) -> None:
+    """Turn the result of an instruction into a constant."""
+    out, function = instruction.out, instruction.function
+    given, options = replaced((instruction.args, instruction.options), _array_of)
+    with np.errstate(all="ignore"):
+        found = (function.reduce if instruction.kind == "reduce" else function)(*given, **options)
+    out.kind, out.array = "constant", np.asarray(found)
+
+
+def _array_of(item: Any) -> Any:
+    return item.array if isinstance(item, Value) else item
+
+
 def _name_constants(instruction: Instruction, known: dict[int, Value]) -> None:
     """Arrays among the arguments become numbers where all their elements are alike, and values otherwise."""
 
     def value_of(item: Any) -> Any:
+        if isinstance(item, Value) and item.kind == "constant":
+            item = item.array
         if not isinstance(item, np.ndarray) or item.dtype.kind not in "fiub":
             return item
         if item.size and (item.ndim == 0 or instruction.kind == "ufunc" and instruction.function is not np.matmul):
             first = item.flat[0]
             if item.ndim == 0 or np.array_equal(item, np.full_like(item, first), equal_nan=item.dtype.kind == "f"):
                 return first
-        if id(item) not in known:
+        if id(item) not in known:  # which keeps the array, and so its id
             known[id(item)] = Value("constant", item.shape, item.dtype, item.strides, "constant", item)
         return known[id(item)]
 
