@@ -31,7 +31,7 @@ tick = itertools.count(1).__next__  # the order of events: nodes recorded and ar
 
 Span = tuple[int, int]  # of addresses
 _ALL = (0, sys.maxsize)
-_SPANS = 100  # to keep apart in one array; with more of them, all of it counts as overwritten
+_SPANS = 1000  # to keep apart in one array; with more of them, all of it counts as overwritten
 
 _times: dict[int, dict[Span, int]] = {}  # when, by the id of the array that owns the memory and the part of it
 _alive: dict[int, weakref.ref[Any]] = {}  # so that an id is forgotten with its array
@@ -47,11 +47,11 @@ def note_overwrite(*arrays: np.ndarray[Any, Any]) -> None:
         key = id(owner)
         if key not in _alive:
             _alive[key] = weakref.ref(owner, functools.partial(_forget, key))
-        times = _times.get(key, {})
+        times = _times.setdefault(key, {})
         if array is owner or len(times) >= _SPANS:
             _times[key] = {_ALL: _latest}
         else:
-            _times[key] = {**times, byte_bounds(array): _latest}
+            times[byte_bounds(array)] = _latest
 
 
 def _forget(key: int, _: weakref.ref[Any]) -> None:
@@ -76,7 +76,8 @@ def first_overwritten(values: Iterable[tuple[str, Any]], names: Collection[str],
 def _overwritten(array: Any, since: int) -> bool:
     times = _times.get(id(_owner(array)), {})
     low, high = byte_bounds(array) if times else _ALL
-    return any(time > since and start < high and low < stop for (start, stop), time in times.items())
+    # A list, since another thread may be writing.
+    return any(time > since and start < high and low < stop for (start, stop), time in list(times.items()))
 
 
 def _owner(array: Any) -> Any:
