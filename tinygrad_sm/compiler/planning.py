@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_sm.compiler.program import Array, Instruction, Program, Value, values_in
+from tinygrad_sm.optim.storage import aligned
 
-ALIGNMENT = 64  # bytes of a cache line
 AT_THE_END = 1 << 60
 
 
@@ -187,9 +187,7 @@ class Plan:
         return laid_out(self._allocate(value.nbytes), value)
 
     def _allocate(self, nbytes: int) -> Array:
-        spare = np.empty(nbytes + ALIGNMENT, np.uint8)
-        start = -spare.ctypes.data % ALIGNMENT
-        buffer = spare[start : start + nbytes]
+        buffer = aligned(nbytes, np.uint8)
         self.buffers.append(buffer)
         return buffer
 

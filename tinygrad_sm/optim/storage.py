@@ -21,6 +21,14 @@ Array = npt.NDArray[Any]
 State = dict[str, Array]  # what an optimiser keeps of a parameter, or of many side by side
 
 SMALL = 4096  # elements of a parameter that is updated together with others; for larger ones gathering costs more
+CACHE_LINE = 64  # bytes
+
+
+def aligned(size: int, dtype: Any) -> Array:
+    """Zeros in a flat array that begins with a cache line: adding to 100,000 numbers takes half the time there."""
+    spare = bytearray(size * np.dtype(dtype).itemsize + CACHE_LINE)  # no array, so that views have the result as base
+    start = -np.frombuffer(spare, np.uint8).ctypes.data % CACHE_LINE
+    return np.ndarray(size, dtype, buffer=spare, offset=start)
 
 
 class FlatStorage:
@@ -44,13 +52,13 @@ class FlatStorage:
         self.largest = max(p.size for p in self.params)
         self._all_params, self._all_states = params, states
         joint = side_by_side(self.params)
-        self.data = np.empty(ends[-1], self.params[0].dtype) if joint is None else joint
+        self.data = aligned(ends[-1], self.params[0].dtype) if joint is None else joint
         if joint is None:
             for p, view in zip(self.params, self._moved(self.data, [p._data for p in self.params]), strict=True):
                 p._data = view
                 if p._edge:
                     p._edge[0].out = view
-        self.grad = np.zeros_like(self.data)
+        self.grad = aligned(ends[-1], self.data.dtype)
         views = [weakref.ref(p._data) for p in self.params]  # weak, see `held_elsewhere`
         self._rows = list(zip(indices, views, self._parts(self.grad), strict=True))
         self.state = start(self.data)
