@@ -185,7 +185,7 @@ def cross_entropy(
         p, total, top, finite = shifted_exp(logits, 1)
         if finite:
             rows = np.arange(len(labels))
-            losses = np.log(total)[:, 0] + top[:, 0] - logits[rows, labels]
+            losses = np.log(total)[:, 0] + (top[:, 0] - logits[rows, labels])
             p /= total
             p[rows, labels] -= 1
             return reduce(losses, reduction, labels.size), (p, labels.size)
@@ -569,7 +569,7 @@ def label_losses(x: Array, labels: Array, factor: Any, out: Array) -> tuple[Arra
         q = np.zeros(x.shape, out.dtype)
         q[rows, labels] = factor
         return general_losses(x, q)
-    losses = np.log(total)[:, 0] + top[:, 0] - x[rows, labels]
+    losses = np.log(total)[:, 0] + (top[:, 0] - x[rows, labels])
     p /= total
     if not isinstance(factor, int):
         p *= factor[:, None]
