@@ -489,7 +489,13 @@ class Opener(ast.NodeVisitor):
 def _is_ours(function: Any) -> bool:
     """Whether a function is one of this package or of the user's, which can be opened, rather than one of NumPy's."""
     module = getattr(function, "__module__", None) or ""
-    return isinstance(function, Primitive) or (inspect.isfunction(function) and module.partition(".")[0] != "numpy")
+    plain = inspect.isfunction(_uncached(function))
+    return isinstance(function, Primitive) or (plain and module.partition(".")[0] != "numpy")
+
+
+def _uncached(function: Any) -> Any:
+    """The function behind one that keeps its results, as functools.cache makes it."""
+    return function.__wrapped__ if isinstance(function, functools._lru_cache_wrapper) else function
 
 
 def _is_metadata_call(function: Any) -> bool:
@@ -529,6 +535,7 @@ def source_of(function: Callable[..., Any]) -> tuple[list[ast.stmt], Mapping[str
 
     Raises UnopenableError where the source cannot be found or is not a plain function.
     """
+    function = _uncached(function)
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
     except (OSError, TypeError, SyntaxError, IndexError) as error:
