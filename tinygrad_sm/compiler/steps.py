@@ -127,6 +127,7 @@ def compile_step(
     them. Returns a function that returns the loss as a number, and others as arrays. `.source` is its code, `.report()`
     what is in it. Raises CaptureError where Python depends on values, GradientError for a parameter that is not used.
 
+    >>> import numpy as np
     >>> from tinygrad_sm import nn, optim
     >>> w = nn.Parameter([1.0, 2.0])
     >>> step = compile_step(lambda x: ((w - x) ** 2).sum(), optim.SGD([w], lr=0.25))
