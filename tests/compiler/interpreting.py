@@ -6,12 +6,12 @@ import types
 import numpy as np
 
 from tinygrad_sm.compiler import numba_code
-
-MATHEMATICAL = {
-    f"{name}_{bits}": getattr(np, name) for name in ("exp", "expm1", "log", "log1p", "tanh") for bits in (32, 64)
-}
+from tinygrad_sm.compiler.fused import building
+from tinygrad_sm.compiler.fused.kernels import HEADER
 
 INTEGERS = {"int32": np.int32, "int64": np.int64, "uint64": np.uint64}
+ALIKE = ("float32", "float64", "inf", "nan", "maximum", "minimum")
+MATHEMATICAL = ("exp", "expm1", "log", "log1p", "tanh")
 NAMESPACE = {
     "np": np,
     "math": types.SimpleNamespace(
@@ -24,20 +24,20 @@ NAMESPACE = {
     "bool": np.bool_,
     "u": int,
     **{name: lambda x, kind=kind: np.asarray(x).astype(kind)[()] for name, kind in INTEGERS.items()},  # wrapping around
-    **{name: getattr(np, name) for name in ("float32", "float64", "inf", "nan", "maximum", "minimum")},
-    **MATHEMATICAL,
+    **{name: getattr(np, name) for name in ALIKE},
+    **{f"{name}_{bits}": getattr(np, name) for name in MATHEMATICAL for bits in (32, 64)},
 }
 
 
-def load(source, depends, finish):
+def load(source, examples):
     """A module without its header, whose functions are not compiled."""
     module = types.ModuleType("interpreted")
     module.__dict__.update(NAMESPACE, compiled=lambda function: function)
-    exec(source.removeprefix(numba_code.HEADER), module.__dict__)
+    exec(source.removeprefix(HEADER), module.__dict__)
     return module
 
 
 def interpret(monkeypatch):
     """Have the backend's functions run by Python from now on."""
-    monkeypatch.setattr(numba_code.cache, "load", load)
-    monkeypatch.setattr(numba_code, "_versions", str)
+    parts = {"machine": types.SimpleNamespace(load=load), "building": building}
+    monkeypatch.setattr(numba_code, "_part", parts.__getitem__)

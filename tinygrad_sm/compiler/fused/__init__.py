@@ -1,8 +1,9 @@
 """Loops instead of calls: the parts that the backend `numba` is made of.
 
-Read in this order: `elements.py` (what each instruction does to numbers), `layout.py` (where the elements of values
-lie), `nests.py` (which instructions share a loop), `storage.py` (which of their values are kept), `loops.py` (the loops
-as source), `scalar_math.py` (functions that become vector instructions), `cache.py` (compiled modules on the disk).
+Read in this order: `preparing.py` (programs in the form that loops are made from), `elements.py` (what instructions do
+to numbers), `layout.py` (where elements lie), `nests.py` (which instructions share a loop), `phases.py` (how often that
+goes through each row), `storage.py` and `plan.py` (what is kept, and where), `loops.py`, `kernels.py` and `calls.py`
+(all of it as source), `building.py`, `machine.py` and `cache.py` (source as a function, kept on the disk).
 """
 
 from __future__ import annotations

@@ -80,6 +80,11 @@ def dense_strides(shape: tuple[int, ...], like: tuple[int, ...]) -> tuple[int, .
     return tuple(strides)
 
 
+def c_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The steps of a dense array in the order of C."""
+    return dense_strides(shape, (0,) * len(shape))
+
+
 def is_dense(value: Value) -> bool:
     """Whether the elements of an array lie side by side."""
     size = value.dtype.itemsize

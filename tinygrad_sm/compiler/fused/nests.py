@@ -28,8 +28,8 @@ DEPTH = 24  # of expressions that wait for a reader
 class Dynamic(NamedTuple):
     """An axis along which elements are chosen by integers."""
 
-    index: Value
-    strides: tuple[int, ...]  # of the index, over the shape of the result
+    places: Value  # the integers
+    strides: tuple[int, ...]  # of these, over the shape of the result
     step: int  # between the elements that it chooses from, and how many these are
     extent: int
 
@@ -138,7 +138,7 @@ class Grouping:
                 access = self.layout(item)
                 yield access, broadcast_strides(item.shape, access.strides, shape)
         for each in found.dynamic if found else ():
-            yield self.layout(each.index), each.strides
+            yield self.layout(each.places), each.strides
 
     def position(self, group: Group) -> int:
         """The place of a group in the order."""
@@ -361,7 +361,7 @@ class _Attempt:
         (array,), axes = instruction.args, instruction.options.get("axis", (0,))
         marks = [axes is None or i in axes for i in range(array.ndim)]
         reduced = self._steps(level, array.shape, marks)
-        last = len(reduced) if level == FULL else self.split
+        last = len(reduced) if level == FULL else self.split or 0
         inner = last
         while inner > 0 and reduced[inner - 1]:
             inner -= 1
@@ -380,8 +380,7 @@ class _Attempt:
         if not self.nest.extents or len(found.dynamic) != 1:
             return False
         last = len(self.nest.extents) - 1
-        if self.split is None:
-            self.split = last
+        self.split = last if self.split is None else self.split
         base = found.base
         native = self._steps(FULL, base.shape, self.layout(base).strides)
         steps = self._steps(ROW, found.shape, found.strides)
@@ -435,8 +434,13 @@ def _chosen(instruction: Instruction, layout: Layout) -> Chosen | None:
 def _is_one_of_each_row(array: Value, access: Access, found: Chosen) -> bool:
     """Whether one element in each row of a matrix is chosen, the row by its number."""
     whole = access.base is array and array.ndim == 2 and min(array.shape) > 1
-    return whole and access.strides[1] == 1 and found.shape == array.shape[:1] and len(found.dynamic) == 1 \
+    return (
+        whole
+        and access.strides[1] == 1
+        and found.shape == array.shape[:1]
+        and len(found.dynamic) == 1
         and found.strides == access.strides[:1]
+    )
 
 
 def _is_index(part: Any) -> bool:

@@ -111,19 +111,19 @@ class Phases:
         return base
 
     def _share(self) -> None:
-        """Let kept values stand in the place of what is computed from them, or later: fewer rows in the cache.
+        """Let kept values stand in the place of what is computed later: fewer rows in the cache.
 
-        Time is counted in halves: a passage p is at 2 p, and what follows after it at 2 p + 1.
+        Time is counted in halves: a passage p is at 2 p, and what follows after it at 2 p + 1. A passage writes an
+        element after it has read everything there.
         """
         written = {v: 2 * self.phase[v] for v in self.made if v in self.kept or v in self.stored}
         for base, out in self.overwritten.items():
             written[out] = 2 * self.phase[base]
         free = {out for out in written if self.nest.levels[out] == FULL}
-        for base in sorted(self.kept, key=lambda v: written[v]):
+        for base in sorted(self.kept, key=written.__getitem__):
             last = self._last_read(base)
-            for out in sorted(free - {base}, key=lambda v: written[v]):
-                later = written[out] > max(last, written[base])
-                if out.dtype == base.dtype and (later or (written[out] == last and base in self._fetched_for(out))):
+            for out in sorted(free - {base}, key=written.__getitem__):
+                if out.dtype == base.dtype and written[base] < written[out] >= last:
                     self.shares[base] = out
                     free.remove(out)
                     break
@@ -132,25 +132,10 @@ class Phases:
         """When a kept value is read for the last time."""
         last = max([2 * phase for phase in self.needed[base]], default=0)
         for statement in self.nest.statements:
-            row = self.row_of(statement)
-            if row is base or statement.instruction.out is base and row is not None:
-                last = max(last, 2 * self.phase[statement.instruction.out] + 1)
-            if row in self.overwritten and self.overwritten[row] is base:
-                last = max(last, 2 * self.phase[statement.instruction.out] + 1)
+            row, out = self.row_of(statement), statement.instruction.out
+            if row is not None and base in (row, out, self.overwritten.get(row)):
+                last = max(last, 2 * self.phase[out] + 1)
         return last
-
-    def _fetched_for(self, out: Value) -> set[Value]:
-        """The kept values from which another is computed in its own passage."""
-        found: set[Value] = set()
-        todo = [out]
-        while todo:
-            base = todo.pop()
-            for read in self.read(self.made[base].instruction) if self.nest.levels[base] == FULL else ():
-                if read in self.kept and self.phase[read] < self.phase[out]:
-                    found.add(read)
-                elif read not in found:
-                    todo.append(read)
-        return found
 
     def _is_recomputed(self, statement: Statement, depth: int) -> bool:
         """Whether computing an element again in a later phase is cheaper than to keep it."""

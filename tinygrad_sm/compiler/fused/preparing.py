@@ -31,7 +31,7 @@ def prepare(program: Program) -> None:
 
 
 def _look_at_result(instruction: Instruction, positive: dict[Value, Value]) -> None:
-    """x > 0 is max(x, 0) > 0, which spares keeping x."""
+    """Ask max(x, 0) > 0 in the place of x > 0, which spares keeping x."""
     if instruction.function not in (np.maximum, np.greater) or len(instruction.args) != 2:
         return
     x, zero = instruction.args
@@ -53,8 +53,9 @@ def _compute(instruction: Instruction) -> None:
     """Turn the result of an instruction into a constant."""
     out, function = instruction.out, instruction.function
     given, options = replaced((instruction.args, instruction.options), _array_of)
+    call: Any = getattr(function, "reduce") if instruction.kind == "reduce" else function  # noqa: B009
     with np.errstate(all="ignore"):
-        found = (function.reduce if instruction.kind == "reduce" else function)(*given, **options)
+        found = call(*given, **options)
     out.kind, out.array = "constant", np.asarray(found)
 
 
@@ -70,7 +71,8 @@ def _name_constants(instruction: Instruction, known: dict[int, Value]) -> None:
             item = item.array
         if not isinstance(item, np.ndarray) or item.dtype.kind not in "fiub":
             return item
-        if item.size and (item.ndim == 0 or instruction.kind == "ufunc" and instruction.function is not np.matmul):
+        by_element = instruction.kind == "ufunc" and instruction.function is not np.matmul
+        if item.size and (item.ndim == 0 or by_element):
             first = item.flat[0]
             if item.ndim == 0 or np.array_equal(item, np.full_like(item, first), equal_nan=item.dtype.kind == "f"):
                 return first
@@ -86,9 +88,8 @@ def _rewritten(instruction: Instruction) -> list[Instruction]:
     function, args = instruction.function, instruction.args
     if function is np.vdot or (function is np.matmul and all(np.ndim(arg) == 1 for arg in args)):
         return _product_and_sum(instruction)
-    if function is np.matmul and _is_ones(args[0]) and isinstance(args[1], Value) and args[1].ndim == 2:
-        if args[0].dtype == args[1].dtype:
-            return [_like(instruction, "reduce", np.add, (args[1],), {"axis": (0,), "keepdims": False})]
+    if function is np.matmul and _is_ones(args[0]) and np.ndim(args[1]) == 2 and args[0].dtype == args[1].dtype:
+        return [_like(instruction, "reduce", np.add, (args[1],), {"axis": (0,), "keepdims": False})]
     if instruction.kind == "reduce" and not _reduces(instruction):
         return _without_axes(instruction)
     if function in _OPENED and instruction.kind == "call":

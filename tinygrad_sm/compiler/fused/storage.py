@@ -1,4 +1,4 @@
-"""Where computed values are kept: in one flat workspace for each type, which values share if they live one after another.
+"""Where computed values are kept: in flat workspaces, one for each type, where those that live in turn share room.
 
 Gradients that are gathered stand in the gathered array in the first place, and what is stored in a memory is written
 there where nobody reads the old values any more. Large results get arrays of their own, which the caller keeps.
@@ -7,12 +7,12 @@ there where nobody reads the old values any more. Large results get arrays of th
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_sm.compiler.fused.layout import address, dense_strides, is_dense, native_strides, owner
+from tinygrad_sm.compiler.fused.layout import address, c_strides, is_dense, native_strides, owner
 from tinygrad_sm.compiler.program import Array, Value
 
 ALIGNMENT = 64  # bytes of a cache line
@@ -114,23 +114,27 @@ class Storage:
     def seen(self, flat: Array, offset: int, shape: Sequence[int], strides: Sequence[int]) -> Array:
         """A part of a flat array in a shape."""
         steps = [step * flat.itemsize for step in strides]
-        return np.lib.stride_tricks.as_strided(flat[offset:], shape, steps)
+        array: Array = np.lib.stride_tricks.as_strided(flat[offset:], shape, steps)
+        return array
+
+    def value(self, name: str) -> Value | None:
+        """The input or result that an array holds; None if it is made beforehand."""
+        return self.inputs.get(name) or self.results.get(name)
+
+    def is_lent(self, name: str) -> bool:
+        """Whether an array comes with a call or is made for it."""
+        return name in self.inputs or name in self.results
 
     def is_workspace(self, name: str) -> bool:
         """Whether a name is that of a workspace."""
         return name in self._sizes
-
-    def memories(self) -> Iterator[str]:
-        """The names of arrays that outlive the program."""
-        return iter(set(self._owners.values()))
 
 
 def is_contiguous(value: Value) -> bool:
     """Whether an array's elements lie side by side, in the order of C, or of Fortran if it is a matrix."""
     if not is_dense(value):
         return False
-    in_c_order = dense_strides(value.shape, (0,) * value.ndim)
-    steps = zip(value.shape, native_strides(value), in_c_order, strict=True)
+    steps = zip(value.shape, native_strides(value), c_strides(value.shape), strict=True)
     return value.ndim < 3 or all(n == 1 or step == expected for n, step, expected in steps)
 
 
@@ -150,7 +154,7 @@ class Lent:
         for i in range(len(self.arrays)):
             if sys.getrefcount(self.arrays[i]) == _UNHELD:
                 return self.arrays[i]
-        array = np.empty(self.shape, self.dtype, self.order)  # type: ignore[call-overload]
+        array: Array = np.empty(self.shape, self.dtype, self.order)  # type: ignore[call-overload]
         self.arrays = [*self.arrays[-1:], array]
         return array
 
