@@ -16,7 +16,7 @@ from chart import draw
 from frameworks import FRAMEWORKS, YARDSTICK, Framework, load, missing
 from report import markdown, plain, table
 from results import Result, disagreement
-from workloads import UnavailableError
+from workloads import UnavailableError, scores
 
 HAND = FRAMEWORKS[YARDSTICK].title
 
@@ -186,6 +186,15 @@ def test_every_module_of_a_framework_is_there():
     modules = {framework.module for framework in FRAMEWORKS.values()}
     assert {path.stem for path in folder.glob("with_*.py")} == {name for name in modules if name.startswith("with_")}
     assert all((folder / f"{module}.py").exists() for module in modules)
+
+
+def test_a_kernel_shows_its_loss_and_two_numbers_of_its_gradient():
+    (result,) = step.time_of(YARDSTICK, "logsumexp-128x10", 0.001)
+    z = scores("logsumexp-128x10").logits.astype(float)
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    loss = np.log(np.exp(z).sum(axis=1)).sum()
+    assert result["checks"] == pytest.approx([loss, np.sqrt((p * p).sum()), (p * z).sum()], rel=1e-6)
+    assert result["n"] >= 3
 
 
 @pytest.mark.parametrize("framework", [YARDSTICK, "preallocated", "eager"])
