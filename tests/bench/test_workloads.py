@@ -19,6 +19,11 @@ LOSSES = {
 KERNELS = [name for name, workload in WORKLOADS.items() if workload.function in ("cross_entropy", "logsumexp")]
 
 
+@pytest.fixture(autouse=True)
+def no_code_of_earlier_runs(monkeypatch, tmp_path):
+    monkeypatch.setenv("TINYGRAD_SM_CACHE", str(tmp_path))
+
+
 def installed(*workloads):
     """Workloads in every framework that computes them here, as parameters of a test."""
     found = []
