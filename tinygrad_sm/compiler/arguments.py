@@ -29,7 +29,7 @@ def _kind_of_one(argument: Any) -> Any:
     except TypeError:
         remedy = "pass arrays, tensors, or constants such as numbers and strings, one by one"
         raise DTypeError(f"compiled function: an argument is a {type(argument).__name__}", remedy=remedy) from None
-    return type(argument), argument
+    return type(argument), repr(argument) if isinstance(argument, float) else argument  # 0.0 equals -0.0
 
 
 def array_of(argument: Any) -> Array | None:

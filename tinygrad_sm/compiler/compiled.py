@@ -52,11 +52,14 @@ class Made:
         self.written = [memory.array for memory, _ in lowering.program.stores if memory.array is not None]
         self.generators = generators_of(captured)
         self.tensors = [(each, each._data) for each in captured.sources.values()]
+        self.edges = [(each, each._edge) for each in captured.sources.values() if each._edge]  # None once it is frozen
         self.modules = list({id(below): below for each in captured.modules for below in each.modules()}.values())
         self.attributes = _attributes(self.modules)
         self.changes = changes()
         self.optimizer = optimizer
-        self.settings = optimizer.settings() if optimizer else ()
+        self.moved = lowering.moved
+        self.settings = _settings(optimizer, self.moved)
+        self.rate = type(optimizer.lr) if optimizer else None  # NumPy's numbers have a precision, Python's have not
         self.state = _state(optimizer)
         self.surroundings = Surroundings(function)
         self.seconds = 0.0
@@ -77,8 +80,12 @@ class Made:
             conditions.array_like(name, each)
         for tensor, array in self.tensors:
             conditions.same(f"{conditions.name(tensor)}._data", array)
+        for tensor, edge in self.edges:
+            conditions.same(f"{conditions.name(tensor)}._edge", edge)
         for kept, name, array in self.state:
             conditions.same(f"{conditions.name(kept)}[{name!r}]", array)
+        if self.optimizer:
+            conditions.same(f"type({conditions.name(self.optimizer)}.lr)", self.rate)
         for name, value in self.settings:
             conditions.equal(f"{conditions.name(self.optimizer)}.{name}", value)
         conditions.lines.append(f"{conditions.name(module)}._changes == {conditions.name(self)}.changes")
@@ -89,7 +96,11 @@ class Made:
         """Whether tensors still have the arrays, modules the modes, and the optimiser the settings of the program."""
         if any(tensor._data is not array for tensor, array in self.tensors) or self.surroundings.changed():
             return False
-        if self.optimizer and self.settings != self.optimizer.settings():
+        if any(tensor._edge is not edge for tensor, edge in self.edges):
+            return False
+        if self.optimizer and self.rate is not type(self.optimizer.lr):
+            return False
+        if self.settings != _settings(self.optimizer, self.moved):
             return False
         if self.attributes != _attributes(self.modules):
             return False
@@ -102,6 +113,11 @@ class Made:
 
 def _never(*arguments: Any) -> bool:
     return False
+
+
+def _settings(optimizer: Optimizer | None, moved: set[str]) -> list[tuple[str, Any]]:
+    """What an optimiser is set to, but for what its own update changes."""
+    return [pair for pair in optimizer.settings() if pair[0] not in moved] if optimizer else []
 
 
 def _state(optimizer: Optimizer | None) -> list[tuple[dict[str, Array], str, Array]]:
@@ -238,9 +254,9 @@ def loss_of(result: Any) -> Tensor:
 
 
 def mapped(results: Any, change: Callable[[Any], Any]) -> Any:
-    """Results, in tuples and lists too, with each changed."""
+    """Results, in tuples and lists too, with each changed; in tuples, as a program returns them."""
     if isinstance(results, (tuple, list)):
-        return type(results)([mapped(each, change) for each in results])
+        return tuple([mapped(each, change) for each in results])
     return change(results)
 
 

@@ -6,7 +6,8 @@ The way back is the engine's own: a copy of the tape that holds traced arrays in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ class Lowering:
         self.residuals: dict[int, Any] = {}  # by the id of the output
         self.tested: list[Value] = []  # what the engine would look for NaN in
         self.rate: Any = None  # the learning rate, which is given with each call
+        self.moved: set[str] = set()  # what an update changes of its optimiser
         for i, each in enumerate(captured.inputs):
             self.arrays[id(each._data)] = self.trace.given("input", each._data, f"x{i}")
         for source in captured.sources.values():
@@ -72,7 +74,7 @@ class Lowering:
 
     def finish(self, results: Any) -> None:
         """Say what the program returns: what stands for the tensors and arrays of the captured results."""
-        self.program.results = replaced(results if not isinstance(results, list) else tuple(results), self._result)
+        self.program.results = replaced(_in_tuples(results), self._result)
 
     def _result(self, item: Any) -> Any:
         array = item._data if isinstance(item, Tensor) else item
@@ -190,30 +192,67 @@ class Lowering:
         """Write down an optimiser's update of an array, in place; as one call where it cannot be traced."""
         origin = Origin("update", type(optimizer).__name__)
         variables = {name: self.trace.given("memory", array, name) for name, array in state.items()}
-        traced, rate = self.trace.given("memory", data, "parameters"), optimizer.lr
-        self.rate = self.rate or self.trace.number(rate, "lr")
+        traced = self.trace.given("memory", data, "parameters")
+        self.rate = self.rate or self.trace.number(optimizer.lr, "lr")
         given, before = dict(variables), {name: each.value for name, each in variables.items()}
         old = traced.value
-        optimizer.lr = self.rate
+        start = len(self.program.instructions)
+        own = gradient  # an update may write to it, and another parameter have the same
+        if isinstance(gradient, Traced):
+            own = Traced(self.trace, gradient.read(), gradient.example)
+        moved: set[str] = set()
         try:
-            self.trace.attempt(optimizer.update, (traced, gradient, given), {}, origin)
+            with _unmoved(optimizer, self.rate) as moved:
+                self.trace.attempt(optimizer.update, (traced, own, given), {}, origin)
+            if moved:
+                raise UntraceableError(f"it changes {', '.join(sorted(moved))} of the optimiser")
+            after = [each.read() for each in (traced, *(given[name] for name in state))]
         except UntraceableError as error:
+            del self.program.instructions[start:]
             self.trace.calls.append((origin, str(error)))
-            args = (old, gradient.read(), *before.values())
+            args = (old, gradient.read() if isinstance(gradient, Traced) else gradient, *before.values())
             function = _updating(optimizer, tuple(state))
             self.program.instructions.append(Instruction("effect", function, args, {}, (), origin))
+            self.moved |= moved
             return
-        finally:
-            optimizer.lr = rate
-        for memory, each in ((old, traced), *((before[name], given[name]) for name in state)):
-            if each.read() is not memory:
-                self.program.stores.append((memory, each.read()))
+        for memory, value in zip((old, *before.values()), after, strict=True):
+            array = value.array
+            if array is not None and value is not memory:  # a memory that may be overwritten by then
+                value = self.trace.emit("call", np.array, (Traced(self.trace, value, array),), {}, array).read()
+            if value is not memory:
+                self.program.stores.append((memory, value))
+
+
+def _in_tuples(results: Any) -> Any:
+    """What a function returned, its lists as tuples."""
+    if isinstance(results, dict):
+        raise CaptureError("a dict is returned from a function that is being compiled", remedy="return a tuple")
+    return tuple(map(_in_tuples, results)) if isinstance(results, (tuple, list)) else results
+
+
+@contextmanager
+def _unmoved(optimizer: Any, rate: Any) -> Iterator[set[str]]:
+    """Let an optimiser have another learning rate, and afterwards be as it was; gives the names of what had changed."""
+    before, moved, original = dict(vars(optimizer)), set[str](), optimizer.lr
+    generators = [(name, each) for name, each in before.items() if isinstance(each, np.random.Generator)]
+    states = [each.bit_generator.state for _, each in generators]
+    optimizer.lr = before["lr"] = rate
+    try:
+        yield moved
+    finally:
+        moved |= {name for name, value in vars(optimizer).items() if before.get(name) is not value}
+        for (name, each), state in zip(generators, states, strict=True):
+            if str(each.bit_generator.state) != str(state):
+                moved.add(name)
+                each.bit_generator.state = state
+        vars(optimizer).clear()
+        vars(optimizer).update(before, lr=original)
 
 
 def _updating(optimizer: Any, names: tuple[str, ...]) -> Callable[..., None]:
-    """An optimiser's update as a function of arrays."""
+    """An optimiser's update as a function of arrays, of which the gradient may be that of other parameters, too."""
 
     def update(data: Array, gradient: Array, *state: Array) -> None:
-        optimizer.update(data, gradient, dict(zip(names, state, strict=True)))
+        optimizer.update(data, gradient.copy(), dict(zip(names, state, strict=True)))
 
     return update

@@ -81,12 +81,14 @@ class _Writer:
         self.program, self.plan = program, plan
         self.namespace: dict[str, Any] = {"np": np, "DEVIATES": DEVIATES}
         self.names: dict[Value, str] = {}
-        self.taken: set[str] = {"np", "DEVIATES", "without_warnings"}
+        self.taken: set[str] = {"np", "DEVIATES", "without_warnings", "slice"}
         self.constants: dict[int, str] = {}
         self.calls: list[str] = []
+        self.handed_out: set[Any] = set()  # results that are variables of the call
 
     def function(self, name: str) -> str:
         """The source of the function."""
+        self.taken.add(name)
         arguments = [self.named(value, value.name) for value in (*self.program.inputs, *self.program.numbers)]
         for memory, _ in self.program.stores:
             self.named(memory)
@@ -275,12 +277,14 @@ class _Writer:
         return self.expression(index)
 
     def returned(self, results: Any) -> str:
-        """What the function returns: copies of what stands in places that the next call writes to."""
+        """What the function returns: copies of what the next call reads or writes to, or what is returned already."""
         if isinstance(results, tuple):
             parts = [self.returned(part) for part in results]
             return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
         name = self.expression(results)
-        if not isinstance(results, Value) or self.plan.place(results) is None:
+        kept = isinstance(results, np.ndarray) or self.plan.place(results) is not None
+        if not kept and not (isinstance(results, Value) and results in self.handed_out):
+            self.handed_out.add(results)
             return name
         return f"{name}.copy()" if results.shape else f"{name}[()]"
 

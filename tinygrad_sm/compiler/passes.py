@@ -74,7 +74,7 @@ def _unchanged(instruction: Instruction) -> Value | None:
 def _key(item: Any) -> Any:
     """What two equal arguments have in common, and no others."""
     if isinstance(item, (tuple, list)):
-        return tuple(map(_key, item))
+        return type(item), *map(_key, item)  # an index [0, 1] chooses rows, (0, 1) an element
     if isinstance(item, dict):
         return tuple((key, _key(part)) for key, part in item.items())
     if isinstance(item, slice):
@@ -108,11 +108,13 @@ def from_memory_order(flat: Any, shape: tuple[int, int], transposed: bool) -> An
 def flatten_indices(program: Program) -> None:
     """Elements chosen by a row and a column each are chosen by one number: NumPy takes a third of the time.
 
-    It is what `logits[np.arange(n), labels]` becomes; the numbers are computed once for all that use them.
+    It is what `logits[np.arange(n), labels]` becomes; the numbers are computed once for all that use them. Only columns
+    that a guard found inside the matrix let themselves be counted so: NumPy takes negative ones from the end.
     """
     instructions: list[Instruction] = []
+    limits = _limits(program)
     for instruction in program.instructions:
-        if instruction.function not in (element, assigned) or not _chooses_pairs(instruction):
+        if instruction.function not in (element, assigned) or not _chooses_pairs(instruction, limits):
             instructions.append(instruction)
             continue
         matrix, (rows, columns), *rest = instruction.args
@@ -166,15 +168,37 @@ def taken(flat: Any, places: Any) -> Any:
     return flat.take(places)
 
 
-def _chooses_pairs(instruction: Instruction) -> bool:
-    """Whether the index is a constant row number and an integer column for every row of a matrix."""
+def _limits(program: Program) -> dict[Value, int]:
+    """The integers that a guard found to be at least 0 and below a number: it compares their maximum without sign."""
+    unsigned: dict[Value, Value] = {}
+    largest: dict[Value, Value] = {}
+    below: dict[Value, tuple[Value, int]] = {}
+    limits: dict[Value, int] = {}
+    for each in program.instructions:
+        first, *rest = each.args or (None,)
+        if each.function is converted and each.out.dtype == np.uint64 and first.dtype.kind in "iu":
+            unsigned[each.out] = first
+        elif each.kind == "reduce" and each.function is np.maximum and each.out.size == 1:
+            largest[each.out] = unsigned.get(first, first)
+        elif each.function is np.less and first in largest and type(rest[0]) is int:
+            below[each.out] = largest[first], rest[0]
+        elif each.kind == "guard" and each.options["expected"] and first in below:
+            labels, count = below[first]
+            limits[labels] = count
+    return limits
+
+
+def _chooses_pairs(instruction: Instruction, limits: dict[Value, int]) -> bool:
+    """Whether the index is a constant row number and an integer column, inside, for every row of a matrix."""
     matrix, index = instruction.args[:2]
     if not (isinstance(matrix, Value) and matrix.ndim == 2 and isinstance(index, tuple) and len(index) == 2):
         return False
     (n, m), size = matrix.shape, matrix.dtype.itemsize
     rows, columns = index
     fits = isinstance(rows, np.ndarray) and isinstance(columns, Value) and rows.shape == columns.shape == (n,)
-    return bool(fits and matrix.strides in ((m * size, size), (size, n * size)) and _is_small_integer(rows, columns))
+    if not (fits and matrix.strides in ((m * size, size), (size, n * size)) and _is_small_integer(rows, columns)):
+        return False
+    return bool(np.all(rows >= 0)) and limits.get(columns, m + 1) <= m
 
 
 def _is_small_integer(*indices: Any) -> bool:

@@ -13,7 +13,7 @@ from tinygrad_sm.compiler.program import DEVIATES, Array
 from tinygrad_sm.display import describe
 from tinygrad_sm.effects import note_overwrite
 from tinygrad_sm.engine.tensor import Tensor
-from tinygrad_sm.errors import DTypeError, GradientError
+from tinygrad_sm.errors import ArgumentError, DTypeError, GradientError
 from tinygrad_sm.optim import Optimizer, clip_grad_norm, clip_grad_value
 from tinygrad_sm.optim.clipping import check_limit
 
@@ -33,6 +33,11 @@ class CompiledStep(Compiled):
         if not isinstance(optimizer, Optimizer):
             remedy = "pass optim.SGD(model.parameters(), lr=0.1), say"
             raise DTypeError(f"compile_step: optimizer={describe(optimizer)}", remedy=remedy)
+        if type(optimizer).step is not Optimizer.step:
+            raise ArgumentError(
+                f"compile_step: {type(optimizer).__name__} has a step() of its own, which a program would pass by",
+                remedy="override update, or set optimizer.lr from outside; or leave this step uncompiled",
+            )
         for name, limit in (("clip_norm", clip_norm), ("clip_value", clip_value)):
             if limit is not None:
                 check_limit("compile_step", name, limit)

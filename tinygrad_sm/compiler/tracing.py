@@ -392,9 +392,8 @@ class Traced(Operand):
         return self.trace.emit("call", copied, (self,), {}, self.example.copy())
 
     def __getitem__(self, index: Any) -> Any:
-        basic = all(part is None or isinstance(part, (int, slice, type(...))) for part in _parts(index))
         example = self.example[replaced(index, _example_of)]
-        if basic and isinstance(example, np.ndarray):
+        if isinstance(example, np.ndarray) and np.may_share_memory(example, self.example):
             return self.seen_as(viewed, (self, index), {}, example)
         return self.trace.emit("call", element, (self, index), {}, example)
 
@@ -434,10 +433,6 @@ class Traced(Operand):
 
     def __repr__(self) -> str:
         return f"<traced {self.value}>"
-
-
-def _parts(index: Any) -> tuple[Any, ...]:
-    return index if isinstance(index, tuple) else (index,)
 
 
 class TracedNumber:
