@@ -223,3 +223,30 @@ def test_a_parameter_that_is_frozen_later_is_not_moved():
     params[1].requires_grad = True
     compiled(Z)
     assert (params[1].data != before).any()
+
+
+def test_one_gradient_in_two_gathered_arrays():
+    def loss(q, x):
+        return ((q[0] + q[1] * x + q[2] + q[3] * x + q[4] * x * 2 - x) ** 2).sum()
+
+    compiled, eager, params, twins, optimizer, other = pairs(lambda params: optim.Adam(params, lr=0.1), loss, 5)
+    for each, q in ((optimizer, params), (other, twins)):  # two parameters are a step ahead of the others
+        ((q[0] * q[1]) ** 2).sum().backward()
+        each.step()
+        each.zero_grad()
+    for i in range(4):
+        assert compiled(Z + i) == eager(Z + i)
+        for p, q in zip(params, twins, strict=True):
+            np.testing.assert_array_equal(p.data, q.data)
+
+
+def test_a_part_of_a_broadcast_array_is_not_written_over():
+    assert_follows(lambda x: tg.sign(tg.broadcast_to(tg.exp(x), (2, 3, 4))[0]) * 2, (X,), (Z,))
+
+
+def test_a_product_with_a_gradient_of_ones_rounds_as_ever():
+    both = tg.value_and_grad(lambda x: (tg.tanh(x).sum(axis=1) @ x).sum())
+    compiled = compile(both)
+    for seed in range(20):
+        x = np.random.default_rng(seed).standard_normal((5, 7))
+        np.testing.assert_array_equal(compiled(x)[1], both(x)[1])

@@ -116,7 +116,10 @@ class Lowering:
                 node = sweep.node
                 assert node.op is not None
                 self.trace.origin = Origin("backward", node.op.name, node.where)
-                sweep.contribution = self._rule(rule, arguments, options, residuals.pop(node, None))
+                contribution = self._rule(rule, arguments, options, residuals.pop(node, None))
+                if isinstance(contribution, np.ndarray):  # a copy, as by the engine: BLAS takes no broadcast view
+                    contribution = contribution.copy()
+                sweep.contribution = contribution
                 if node.op.elementwise and isinstance(sweep.contribution, Traced):
                     self.tested.append(sweep.contribution.value)
         gradients = [sweep.cotangents[target] for target in targets]

@@ -75,9 +75,10 @@ class Plan:
     def _pins(self) -> Iterator[tuple[Value, Array]]:
         """Values that are written where they are wanted in the end: in a gathered array, or in what they update."""
         made = {out: (i, each) for i, each in enumerate(self.program.instructions) for out in each.outs}
+        pinned: set[Value] = set()  # a gradient can belong to several gathered arrays, but be written to one only
         for instruction in self.program.instructions:
             if instruction.kind == "gather":
-                yield from self._gathered(instruction, made)
+                yield from self._gathered(instruction, made, pinned)
         guarded = max((i for i, each in enumerate(self.program.instructions) if each.kind == "guard"), default=-1)
         for memory, value in self.program.stores:
             i, maker = made.get(value, (-1, None))
@@ -87,7 +88,7 @@ class Plan:
                 yield value, memory.array
 
     def _gathered(
-        self, instruction: Instruction, made: dict[Value, tuple[int, Instruction]]
+        self, instruction: Instruction, made: dict[Value, tuple[int, Instruction]], pinned: set[Value]
     ) -> Iterator[tuple[Value, Array]]:
         """The slices of a gathered array, for the values that can be written to them; the others are copied there."""
         flat = self._new(instruction.out)
@@ -99,9 +100,10 @@ class Plan:
             part = flat[start : start + item.size].reshape(item.shape)
             start += item.size
             maker = made[item][1] if isinstance(item, Value) and item in made else None
-            direct = maker is not None and maker.kind in ("ufunc", "reduce") and item not in seen
+            direct = maker is not None and maker.kind in ("ufunc", "reduce") and item not in pinned
             if direct and item.strides == part.strides and item.dtype == part.dtype and has_out(maker):
                 seen.add(item)
+                pinned.add(item)
                 yield item, part
             else:
                 self.gathers[instruction.out].append((item, part))
@@ -143,7 +145,8 @@ class Plan:
         base, out = instruction.args[0], instruction.out
         root = self._root(base) if isinstance(base, Value) else None
         others = {self._root(value) for value in values_in(instruction.args[1:])}
-        if root in self._buffer_of and self._last_use[root] == i and root not in others and base in self.places:
+        dies = self._last_use.get(root) == i and root not in others and base in self.places if root else False
+        if root in self._buffer_of and dies and base.strides == out.strides and self.places[base].flags.writeable:
             self.places[out] = self.places[base]
             self._hand_over(root, out)
         else:
@@ -160,7 +163,8 @@ class Plan:
             dies = self._last_use.get(root) == i and root in self._buffer_of and value in self.places
             alike = (value.shape, value.dtype, value.strides) == (out.shape, out.dtype, out.strides)
             alone = all(each is value for each in instruction.inputs if self._root(each) is root)
-            if dies and alike and alone and value.nbytes == root.nbytes:
+            whole = dies and value.nbytes == root.nbytes and self.places[value].flags.writeable  # no broadcast view
+            if whole and alike and alone:
                 self.places[out] = self.places[value]
                 self._hand_over(root, out)
                 return True
