@@ -221,22 +221,25 @@ HANDING_NAN_ON = {
 
 def where_nan_arrives(program: Program, made: Sequence[Value], gradients: Sequence[Value]) -> list[Value]:
     """The fewest and smallest gradients that one of is NaN if any element of the values made is."""
-    reached = {value: {value} for value in made}
-    for instruction in program.instructions:
+    reached = {gradient: 1 << i for i, gradient in enumerate(gradients)}  # which of them, as bits, from each value
+    for instruction in reversed(program.instructions):
         if instruction.kind == "view" and instruction.inputs[:1]:
             whole = instruction.out.size == instruction.inputs[0].size
         else:
             whole = instruction.kind in ("ufunc", "reduce") and instruction.function in HANDING_NAN_ON
-        if whole:
+        found = reached.get(instruction.out, 0) if whole else 0
+        if found:
             for value in instruction.inputs:
-                for found in reached.values():
-                    if value in found:
-                        found.update(instruction.outs)
+                reached[value] = reached.get(value, 0) | found
     chosen: list[Value] = []
-    for found in reached.values():
-        candidates = [each for each in gradients if each in found] or list(gradients)
-        if not any(each in found for each in chosen):
-            chosen += [min(candidates, key=_size)] if candidates[0] in found else candidates
+    watched = 0
+    for value in made:
+        found = reached.get(value, 0)
+        if not found or not found & watched:
+            candidates = [each for i, each in enumerate(gradients) if found >> i & 1]
+            new = [min(candidates, key=_size)] if candidates else list(gradients)
+            chosen += new
+            watched |= sum(1 << gradients.index(each) for each in dict.fromkeys(new))
     return list(dict.fromkeys(chosen))
 
 
