@@ -27,7 +27,7 @@ Kernel = Callable[[int, int], object]  # called with the first row of a block an
 # 256 KiB 4.9, 512 KiB 3.5, 1 MiB 3.3 and 2 MiB 6.4: between the calls of small ones threads wait for Python's lock.
 BLOCK = 1 << 19  # bytes
 LARGE = 1 << 18  # elements, more than any block has
-MOST = 4  # Threads by default: calls hold Python's lock for a sixth of the time that a block takes.
+MOST = 8  # Threads by default: a block holds Python's lock for a twelfth of its time, and more would queue for it.
 
 _threads: int | None = None  # None until it is asked for or set
 _started = 0  # workers that are running
@@ -38,7 +38,8 @@ _starting = threading.Lock()
 def set_num_threads(n: int) -> None:
     """Let large operations use up to n threads, the calling one included; 1 keeps to that one.
 
-    Results do not depend on it. Raises ArgumentError unless n is a whole number of at least 1.
+    Results do not depend on it; matrix products have threads of their own, those of NumPy's BLAS. Raises ArgumentError
+    unless n is a whole number of at least 1.
 
     >>> set_num_threads(2)
     >>> get_num_threads()
@@ -56,7 +57,7 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """How many threads large operations use at most; at first one for each core, up to four.
+    """How many threads large operations use at most; at first one for each core, up to eight.
 
     Cores are those that the process may run on, where the system tells.
     """
