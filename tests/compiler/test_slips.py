@@ -250,3 +250,11 @@ def test_a_product_with_a_gradient_of_ones_rounds_as_ever():
     for seed in range(20):
         x = np.random.default_rng(seed).standard_normal((5, 7))
         np.testing.assert_array_equal(compiled(x)[1], both(x)[1])
+
+
+def test_a_product_of_arrays_with_gaps_rounds_as_ever():
+    compiled = compile(lambda x, y: x @ y.T * 1)
+    for seed in range(20):
+        x, y = np.random.default_rng(seed).standard_normal((2, 6, 8))
+        for a, b in ((x[0, ::2], y[::2, ::2]), (x[::2, ::2], y[:, :4]), (x[:, :4], y[:, ::-2])):
+            np.testing.assert_array_equal(compiled(a, b), a @ b.T)

@@ -83,6 +83,7 @@ class _Writer:
         self.names: dict[Value, str] = {}
         self.taken: set[str] = {"np", "DEVIATES", "without_warnings", "slice"}
         self.constants: dict[int, str] = {}
+        self.numbers: dict[tuple[float, Any], str] = {}
         self.calls: list[str] = []
         self.handed_out: set[Any] = set()  # results that are variables of the call
 
@@ -130,7 +131,7 @@ class _Writer:
 
     def _ufunc(self, instruction: Instruction) -> Iterator[str]:
         out = instruction.out
-        args = [self.expression(arg) for arg in instruction.args]
+        args = [self.operand(arg, instruction) for arg in instruction.args]
         if instruction.name == "converted":
             if out in self.plan.places:
                 yield f'np.copyto({self.assigned(out)}, {args[0]}, casting="unsafe")'
@@ -152,6 +153,8 @@ class _Writer:
             return False
         shapes = [np.shape(arg) if not isinstance(arg, Value) else arg.shape for arg in instruction.args]
         types = {arg.dtype for arg in (*instruction.args, instruction.out)}
+        if not all(map(_is_dense, instruction.args)):  # where the two round differently
+            return False
         return len(types) == 1 and len(shapes[1]) == 2 and len(shapes[0]) in (1, 2) and min(map(min, shapes)) > 1
 
     def _reduce(self, instruction: Instruction) -> Iterator[str]:
@@ -232,7 +235,7 @@ class _Writer:
         elif function is copied:
             yield f"{targets} = {self.expression(args[0])}.copy()"
         elif function.__name__ == "taken":
-            yield f"{targets} = {self.expression(args[0])}.take({self.expression(args[1])})"
+            yield f"{targets} = {self.expression(args[0])}[{self.expression(args[1])}]"
         else:
             given = [*map(self.expression, args)]
             given += [f"{key}={self.expression(value)}" for key, value in instruction.options.items()]
@@ -266,6 +269,22 @@ class _Writer:
             return f"np.{item.name}"
         ones = isinstance(item, np.ndarray) and item.dtype.kind == "f" and item.size and (item == 1).all()
         return self.constant(item, "ones" if ones else "constant")
+
+    def operand(self, item: Any, instruction: Instruction) -> str:
+        """An operand of a ufunc: a number beside an array is made one of its type beforehand, which saves 0.25 us."""
+        types = {arg.dtype for arg in instruction.args if isinstance(arg, Value)}
+        if type(item) not in (int, float) or len(types) != 1 or not instruction.out.shape:
+            return self.expression(item)
+        (dtype,) = types
+        with np.errstate(over="ignore"):
+            number = np.asarray(item, dtype) if dtype.kind == "f" else None
+        if number is None or not np.isfinite(number) or not isinstance(instruction.function, np.ufunc):
+            return self.expression(item)
+        key = item, dtype
+        if key not in self.numbers:
+            name = {0: "zero", 1: "one", 2: "two"}.get(item) or "c" + re.sub(r"\W", "_", repr(item))
+            self.numbers[key] = self.constant(number, name)
+        return self.numbers[key]
 
     def index(self, index: Any) -> str:
         """What stands between brackets."""
@@ -321,6 +340,12 @@ class _Writer:
             found = f"{base}_{next(numbers)}"
         self.taken.add(found)
         return found
+
+
+def _is_dense(item: Any) -> bool:
+    """Whether a vector or matrix lies in memory without gaps, in the order of rows or of columns."""
+    layouts = (np.empty(item.shape, item.dtype, order).strides for order in ("C", "F"))
+    return item.strides in layouts
 
 
 def _is_scalar(instruction: Instruction) -> bool:
