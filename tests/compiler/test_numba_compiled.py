@@ -14,7 +14,7 @@ from tinygrad_sm.compiler.numpy_code import Executable
 from tinygrad_sm.compiler.program import Program
 
 pytestmark = [pytest.mark.extra, pytest.mark.filterwarnings("ignore::RuntimeWarning")]
-TOGETHER = 24  # programs
+TOGETHER = 28  # programs
 
 
 def program_of(monkeypatch, function, arrays):

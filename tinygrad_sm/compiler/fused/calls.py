@@ -9,7 +9,8 @@ import numpy as np
 
 from tinygrad_sm import threads
 from tinygrad_sm.compiler.fused.kernels import Kernel, kernel_of, rows_of
-from tinygrad_sm.compiler.fused.nests import Nest, Single
+from tinygrad_sm.compiler.fused.layout import native_strides
+from tinygrad_sm.compiler.fused.nests import Group, Nest, Single
 from tinygrad_sm.compiler.fused.plan import Plan, Segment
 from tinygrad_sm.compiler.fused.source import INDENT, WIDTH, described
 from tinygrad_sm.compiler.fused.storage import Lent
@@ -43,13 +44,17 @@ class Caller:
         kept = {
             name: self.storage.seen(self.storage.arrays[array], *rest) for name, (array, *rest) in self._kept.items()
         }
-        compiled = {kernel.name: getattr(module, kernel.name) for kernel in self.kernels}
-        return self.namespace | self.storage.arrays | kept | compiled
+        names = [*[kernel.name for kernel in self.kernels], "sgemm", "dgemm", "alone"]
+        return self.namespace | self.storage.arrays | kept | {name: getattr(module, name) for name in names}
 
     def _write(self) -> None:
         plan = self.plan
         for value in self.storage.copied_in:
             self.lines.append(f"np.copyto({self._stored(value)}, {self._given(value)})")
+        for name, value in self.storage.inputs.items():  # a copy may have been recorded in the place of what is passed
+            strides = tuple(step * value.dtype.itemsize for step in native_strides(value))
+            order = "F" if value.ndim == 2 and strides[0] < strides[1] else "C"
+            self.lines += [f"if {name}.strides != {strides}:", f'{INDENT}{name} = np.array({name}, order="{order}")']
         for out, instruction in plan.numbers.items():
             args = [self._argument(arg) for arg in instruction.args]
             symbol = SYMBOLS.get(instruction.function)
@@ -64,6 +69,8 @@ class Caller:
                 self._begin_update()
                 self.lines.append(f"np.copyto({self._argument(memory)}, {copies.get(value) or self._argument(value)})")
         self.lines.append(f"return {self._returned(plan.program.results)}")
+        if plan.needs_calm():
+            self.lines = ["with alone:", *[INDENT + line for line in self.lines]]
 
     def _copied(self, value: Value) -> str:
         """A copy of a memory as it is before the update, for another one that takes it over."""
@@ -73,7 +80,7 @@ class Caller:
 
     def _begin_update(self) -> None:
         if UPDATE not in self.lines:
-            self.lines.append(UPDATE)
+            self.lines.append(UPDATE)  # before anything is written, see `Executable.has_written`
 
     def _segment(self, segment: Segment) -> None:
         made = [value for group in segment.groups if isinstance(group, Nest) for value in group.levels]
@@ -96,18 +103,13 @@ class Caller:
         self.kernels.append(kernel)
         self.lines += [f"if {kernel.call()}:", f"{INDENT}return DEVIATES"] if kernel.deviates else [kernel.call()]
         for group in segment.groups:
-            if isinstance(group, Nest):
-                self._report_nest(group, "")
-            elif group.instruction.function is np.matmul:
-                self.report.append(f"BLAS call: {' @ '.join(str(each.shape) for each in group.instruction.args)}")
-            elif group.instruction.kind != "guard":
-                self.report.append(f"copying: {group.instruction.name}")
+            self._report(group, "")
 
-    def _rows(self, nest: Any) -> None:
-        """Call a function for all blocks of a nest, on several threads."""
-        kernel = rows_of(self.plan, nest)
+    def _rows(self, group: Group) -> None:
+        """Call a function for all blocks of a nest or product, on several threads."""
+        kernel = rows_of(self.plan, group)
         self.kernels.append(kernel)
-        extent, rows, blocks = self.plan.blocks(nest)
+        extent, rows, blocks = self.plan.blocks(group)
         block = self.names.fresh(f"block_of_{kernel.name}")
         call = kernel.call(["lo", "hi", f"lo // {rows}", "slot"][: len(kernel.first)])
         body = [f"bad.append({call})" if kernel.deviates else call]
@@ -118,12 +120,19 @@ class Caller:
         self.lines += [f"def {block}(lo, hi):", *[INDENT + line for line in body]]
         self.lines.append(f"run_blocks({block}, {extent}, {rows})")
         self.lines += ["if any(bad):", f"{INDENT}return DEVIATES"] if kernel.deviates else []
-        self._report_nest(nest, ", on several threads")
+        self._report(group, ", on several threads")
 
-    def _report_nest(self, nest: Nest, how: str) -> None:
-        shape = " x ".join(map(str, nest.extents)) or "one number"
-        what = ", ".join(dict.fromkeys(each.instruction.name for each in nest.statements))
-        self.report.append(f"loop over {shape}{how}: {what}"[:WIDTH])
+    def _report(self, group: Group, how: str) -> None:
+        """Say what a compiled group does."""
+        if isinstance(group, Nest):
+            shape = " x ".join(map(str, group.extents)) or "one number"
+            what = ", ".join(dict.fromkeys(each.instruction.name for each in group.statements))
+            self.report.append(f"loop over {shape}{how}: {what}"[:WIDTH])
+        elif group.instruction.function is np.matmul:
+            shapes = " @ ".join(str(each.shape) for each in group.instruction.args)
+            self.report.append(f"BLAS call{how}: {shapes}")
+        elif group.instruction.kind != "guard":
+            self.report.append(f"copying: {group.instruction.name}")
 
     # Calls of NumPy's functions.
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_sm.compiler.fused.elements import cast
-from tinygrad_sm.compiler.fused.layout import Access, native_strides
+from tinygrad_sm.compiler.fused.layout import broadcast_strides, native_strides
 from tinygrad_sm.compiler.fused.loops import NestWriter
-from tinygrad_sm.compiler.fused.nests import SUM, Group, Nest, broadcast_strides
-from tinygrad_sm.compiler.fused.pieces import Piece, order
+from tinygrad_sm.compiler.fused.nests import SUM, Group, Nest
+from tinygrad_sm.compiler.fused.pieces import Matrix, Piece, order
 from tinygrad_sm.compiler.fused.plan import Plan, Segment
 from tinygrad_sm.compiler.fused.source import (
     FUNCTIONS,
@@ -34,6 +34,7 @@ import math
 import numpy as np
 from numba import njit
 
+from tinygrad_sm.compiler.fused.products import product
 from tinygrad_sm.compiler.fused.scalar_math import {", ".join(FUNCTIONS)}
 
 bool, float32, float64 = np.bool_, np.float32, np.float64
@@ -49,15 +50,12 @@ compiled = njit(fastmath=FAST, error_model="numpy", nogil=True, cache=True)
 class Kernel:
     """The source of a compiled function, and what it is called with.
 
-    `arrays` are the names of its arrays, of which `examples` are arrays or the values that they hold, `numbers` those
-    of the program; `first` stands before them. `deviates` says whether it returns whether the call is none for the
-    program.
+    `first` are the parameters that are its own. `examples` are arguments: numbers, names of arrays, or values like
+    which there are arrays. `deviates` says whether it returns whether the call is none for the program.
     """
 
     name: str
     first: list[str]
-    arrays: list[str]
-    numbers: list[Value]
     examples: list[Any]
     parameters: list[str]
     lines: list[str]
@@ -99,9 +97,16 @@ def kernel_of(plan: Plan, segment: Segment) -> Kernel | None:
     return _finished(plan, plan.names.fresh("kernel"), function, [], deviates)
 
 
-def rows_of(plan: Plan, nest: Nest) -> Kernel:
-    """The function of a block of a nest that is shared by several threads."""
+def rows_of(plan: Plan, group: Group) -> Kernel:
+    """The function of a block of a nest or product that is shared by several threads."""
     function = Function(plan.names, plan.storage)
+    if not isinstance(group, Nest):
+        matrices, out = plan.product(group.instruction), group.instruction.out
+        assert matrices is not None
+        lines = product_lines(function, matrices, out, plan.shared(group)[0])
+        function.lines = [*[f"# {line}" for line in comment_on(group)], *lines]
+        return _finished(plan, plan.names.fresh("part"), function, ["lo", "hi", "block"], False)
+    nest = group
     lines = NestWriter(function, plan.grouping, plan.phases[nest], plan.buffers, plan.partial).lines()
     comment = [f"# {line}" for line in comment_on(nest)]
     checks = function.checks
@@ -112,15 +117,15 @@ def rows_of(plan: Plan, nest: Nest) -> Kernel:
 
 
 def _finished(plan: Plan, name: str, function: Function, first: list[str], deviates: bool) -> Kernel:
-    arrays, numbers = list(function.arrays), list(function.numbers)
+    arrays, numbers, routines = list(function.arrays), list(function.numbers), list(function.routines)
     values = [plan.storage.value(each) for each in arrays]
     flat = [_flattened(name, value) for name, value in zip(arrays, values, strict=True) if value and value.ndim > 1]
     lines = [*flat, *function.declared(), *function.lines]
     examples: list[Any] = [0] * len(first)
     examples += [value or each for value, each in zip(values, arrays, strict=True)]
-    examples += [np.zeros((), each.dtype).item() for each in numbers]
-    parameters = [*first, *arrays, *map(plan.names, numbers)]
-    return Kernel(name, first, arrays, numbers, examples, parameters, lines, deviates)
+    examples += [*[np.zeros((), each.dtype).item() for each in numbers], *[0] * len(routines)]
+    parameters = [*first, *arrays, *map(plan.names, numbers), *routines]
+    return Kernel(name, first, examples, parameters, lines, deviates)
 
 
 def _flattened(name: str, value: Value) -> str:
@@ -195,28 +200,31 @@ def _copied(plan: Plan, function: Function, out: Value, piece: Piece) -> list[st
 
 def _product(plan: Plan, function: Function, instruction: Instruction) -> list[str]:
     """A matrix product, or a loop over many of them."""
-    accesses, out = plan.product(instruction), instruction.out
-    assert accesses is not None
-    batch = out.shape[:-2]
-    lines = ["np.dot("]
-    for value, access in (*zip(instruction.args, accesses, strict=True), (out, plan.layout(out))):
-        steps = broadcast_strides(value.shape[:-2], access.strides[:-2], batch)
-        terms = [(step, letter) for step, letter, n in zip(steps, LETTERS, batch, strict=False) if n > 1]
-        lines.append(f"{INDENT}{_matrix(plan, function, access, value.shape[-2:], terms)},")
-    heads = [f"for {letter} in range({n}):" for letter, n in zip(LETTERS, batch, strict=False) if n > 1]
-    return nested(heads, [*lines, ")"])
+    matrices = plan.product(instruction)
+    assert matrices is not None
+    batch = [n for n in instruction.out.shape[: len(matrices[0].batch)] if n > 1]
+    heads = [f"for {letter} in range({n}):" for letter, n in zip(LETTERS, batch, strict=False)]
+    return nested(heads, product_lines(function, matrices, instruction.out))
 
 
-def _matrix(
-    plan: Plan, function: Function, access: Access, shape: Sequence[int], terms: Sequence[tuple[int, str]]
-) -> str:
-    """A part of a flat array as a matrix or vector; `terms` lead to one of many."""
-    name = plan.storage.places[access.base].name
-    function.arrays[name] = None
-    first, size = position(function.start(access.base), terms, access.offset), int(np.prod(shape))
-    last = str(int(first) + size) if first.isdigit() else f"{first} + {size}"
-    if len(shape) == 1:
-        return f"{name}[{first}:{last}]"
-    if order(shape, access.strides[-2:]) == "C":
-        return f"{name}[{first}:{last}].reshape(({shape[0]}, {shape[1]}))"
-    return f"{name}[{first}:{last}].reshape(({shape[1]}, {shape[0]})).T"
+def product_lines(function: Function, matrices: Sequence[Matrix], out: Value, part: str = "") -> list[str]:
+    """The call that multiplies two matrices; `part` says that only "rows" or "columns" lo to hi are computed."""
+    x, y, into = matrices
+    (n, k), m = x.shape, y.shape[1]
+    sizes = ["hi - lo" if part == "rows" else n, k, "hi - lo" if part == "columns" else m]
+    along = {"rows": (x.rows * (not x.turned) or 1, 0, into.rows), "columns": (0, y.rows * y.turned or 1, 1)}
+    steps = along.get(part, (0, 0, 0))
+    lines = [f"product({function.routine(out.dtype)}, ({', '.join(map(str, sizes))}),"]
+    for matrix, step in zip(matrices, steps, strict=True):
+        base = matrix.access.base
+        terms = _numbered(matrix.batch, out.shape)
+        first = position(function.start(base), [*terms, (step, "lo")], matrix.access.offset)
+        where = [first, str(matrix.rows), *[str(matrix.turned)] * (matrix is not into)]
+        lines.append(f"{INDENT}{function.array(base)}, ({', '.join(where)}),")
+    return [*lines, ")"]
+
+
+def _numbered(steps: Sequence[int], shape: Sequence[int]) -> list[tuple[int, str]]:
+    """The steps of loops over those axes of a shape that have several elements."""
+    letters = iter(LETTERS)
+    return [(step, next(letters)) for step, n in zip(steps, shape, strict=False) if n > 1]

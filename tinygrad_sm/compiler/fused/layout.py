@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,6 +84,12 @@ def dense_strides(shape: tuple[int, ...], like: tuple[int, ...]) -> tuple[int, .
 def c_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
     """The steps of a dense array in the order of C."""
     return dense_strides(shape, (0,) * len(shape))
+
+
+def broadcast_strides(shape: Sequence[int], strides: Sequence[int], to: Sequence[int]) -> tuple[int, ...]:
+    """Strides over a shape that an array is broadcast to."""
+    missing = len(to) - len(shape)
+    return (0,) * missing + tuple(0 if n == 1 else step for n, step in zip(shape, strides, strict=True))
 
 
 def is_dense(value: Value) -> bool:

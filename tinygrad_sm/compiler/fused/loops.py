@@ -9,8 +9,8 @@ import numpy as np
 
 from tinygrad_sm.compiler.fused.axes import Axes, Steps
 from tinygrad_sm.compiler.fused.elements import cast, expression, literal, loop_types, operands
-from tinygrad_sm.compiler.fused.layout import Access
-from tinygrad_sm.compiler.fused.nests import FULL, ROW, SUM, Chosen, Dynamic, Grouping, Statement, broadcast_strides
+from tinygrad_sm.compiler.fused.layout import Access, broadcast_strides
+from tinygrad_sm.compiler.fused.nests import FULL, ROW, SUM, Chosen, Dynamic, Grouping, Statement
 from tinygrad_sm.compiler.fused.phases import Phases
 from tinygrad_sm.compiler.fused.source import INDENT, Function, combined, nested, starting
 from tinygrad_sm.compiler.fused.storage import Place

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_sm.compiler.fused.elements import READ, is_by_element, is_cheap, is_reduction, operands
-from tinygrad_sm.compiler.fused.layout import Access, Layout
+from tinygrad_sm.compiler.fused.layout import Access, Layout, broadcast_strides
 from tinygrad_sm.compiler.program import Instruction, Program, Value, values_in
 from tinygrad_sm.compiler.tracing import assigned, element
 
@@ -91,12 +91,6 @@ class Single:
 
 
 Group = Nest | Single
-
-
-def broadcast_strides(shape: Sequence[int], strides: Sequence[int], to: Sequence[int]) -> tuple[int, ...]:
-    """Strides over a shape that an array is broadcast to."""
-    missing = len(to) - len(shape)
-    return (0,) * missing + tuple(0 if n == 1 else step for n, step in zip(shape, strides, strict=True))
 
 
 class Grouping:

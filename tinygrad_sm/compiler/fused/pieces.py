@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_sm.compiler.fused.elements import NAMES
-from tinygrad_sm.compiler.fused.layout import Access, Layout, address, c_strides, native_strides
+from tinygrad_sm.compiler.fused.layout import Access, Layout, address, broadcast_strides, c_strides, native_strides
 from tinygrad_sm.compiler.program import Instruction, Value, values_in
 from tinygrad_sm.compiler.tracing import assigned
 
@@ -77,8 +77,21 @@ def _assigned_pieces(instruction: Instruction, strides: tuple[int, ...]) -> list
     return [whole, Piece(value, address(part) - address(model), part.shape, part.strides)]
 
 
-def product_of(instruction: Instruction, layout: Layout) -> tuple[Access, Access] | None:
-    """The matrices or vectors of a product, or many of them, that the BLAS can take as they lie; None if it cannot."""
+class Matrix(NamedTuple):
+    """A matrix as the BLAS takes it: where it lies, how far apart its rows are, or its columns if it lies turned.
+
+    `batch` are the steps to others, if there are many.
+    """
+
+    access: Access
+    shape: tuple[int, int]
+    rows: int
+    turned: bool
+    batch: tuple[int, ...]
+
+
+def product_of(instruction: Instruction, layout: Layout) -> tuple[Matrix, Matrix, Matrix] | None:
+    """The factors of a product, or of many of them, and their product, if the BLAS can take them as they lie."""
     x, y = instruction.args
     out = instruction.out
     if not isinstance(x, Value) or not isinstance(y, Value) or not is_computable(out) or out.dtype.kind != "f":
@@ -91,15 +104,34 @@ def product_of(instruction: Instruction, layout: Layout) -> tuple[Access, Access
         or min(x.ndim, y.ndim) == 1 < out.ndim
     ):
         return None
-    accesses = layout(x), layout(y)
-    fits = [order(v.shape[-2:], access.strides[-2:]) for v, access in zip((x, y), accesses, strict=True)]
-    return accesses if all(fits) and order(out.shape[-2:], native_strides(out)[-2:]) == "C" else None
+    column, row = y.ndim == 1, x.ndim == 1
+    batch = out.shape[: out.ndim - 2 + column + row]
+    found = matrix_of(x, layout, batch, row), matrix_of(y, layout, batch, False, column)
+    into = matrix_of(out, layout, batch, row, column)
+    if not found[0] or not found[1] or not into or into.turned:
+        return None
+    return found[0], found[1], into
+
+
+def matrix_of(value: Value, layout: Layout, batch: tuple[int, ...], row: bool, column: bool = False) -> Matrix | None:
+    """A value as a matrix, or many of them; a vector as a row or column."""
+    access = layout(value)
+    shape, strides = value.shape, access.strides
+    if row:
+        shape, strides = (1, *shape), (0, *strides)
+    if column:
+        shape, strides = (*shape, 1), (*strides, 0)
+    many = broadcast_strides(shape[:-2], strides[:-2], batch)
+    (n, m), (down, along) = shape[-2:], strides[-2:]
+    if (along == 1 or m == 1) and (down >= m or n == 1):
+        return Matrix(access, (n, m), down if n > 1 else m, False, many)
+    if (down == 1 or n == 1) and (along >= n or m == 1):
+        return Matrix(access, (n, m), along if m > 1 else n, True, many)
+    return None
 
 
 def order(shape: Sequence[int], strides: Sequence[int]) -> str:
     """C if a matrix lies flat row by row, F if column by column, nothing otherwise."""
-    if len(shape) == 1:
-        return "C" if strides[0] == 1 or shape[0] == 1 else ""
     (n, m), (row, column) = shape, strides
     if (column == 1 or m == 1) and (row == m or n == 1):
         return "C"

@@ -9,10 +9,10 @@ import numpy as np
 
 from tinygrad_sm.compiler.fused.axes import Axes
 from tinygrad_sm.compiler.fused.elements import NAMES, is_cheap
-from tinygrad_sm.compiler.fused.layout import Access, Layout, native_strides
+from tinygrad_sm.compiler.fused.layout import Layout, native_strides
 from tinygrad_sm.compiler.fused.nests import FULL, SUM, Group, Grouping, Nest, Single
 from tinygrad_sm.compiler.fused.phases import Phases
-from tinygrad_sm.compiler.fused.pieces import Piece, pieces_of, product_of
+from tinygrad_sm.compiler.fused.pieces import Matrix, Piece, pieces_of, product_of
 from tinygrad_sm.compiler.fused.source import Names
 from tinygrad_sm.compiler.fused.storage import LARGE, Place, Storage, is_contiguous
 from tinygrad_sm.compiler.program import Instruction, Program, Value, values_in
@@ -21,6 +21,9 @@ from tinygrad_sm.compiler.program import Instruction, Program, Value, values_in
 PARALLEL, PARALLEL_EXPENSIVE = 1 << 20, 1 << 17
 BLOCK = 1 << 17  # elements of a block
 ROWS = 8  # of the outermost loop, at least
+# Multiplications from which on a product is shared, and from which on the BLAS would share it.
+PRODUCT, BLAS_SHARES = 1 << 25, 1 << 18
+LONGEST = 200  # instructions of a compiled function: twice as many take Numba three times as long
 
 
 @dataclass(eq=False)
@@ -81,6 +84,9 @@ class Plan:
         for group in self.groups:
             kind = self.kind(group)
             if kind == "kernel":
+                if sum(map(_length, kernel.groups)) >= LONGEST:
+                    yield kernel
+                    kernel = Segment("kernel")
                 kernel.groups.append(group)
                 continue
             if kernel.groups or kernel.after:
@@ -97,6 +103,8 @@ class Plan:
         if isinstance(group, Nest):
             return "rows" if self.is_parallel(group) else "kernel"
         instruction = group.instruction
+        if self.shared(group)[1] > 1:
+            return "rows"
         if instruction.kind == "guard":
             value = instruction.args[0]
             compiled = isinstance(value, Value) and value.size == 1 and value.dtype in NAMES
@@ -104,9 +112,22 @@ class Plan:
             compiled = bool(self.pieces[instruction] or self.product(instruction))
         return "kernel" if compiled else "call"
 
-    def product(self, instruction: Instruction) -> tuple[Access, Access] | None:
-        """The factors of a product that the BLAS computes."""
+    def product(self, instruction: Instruction) -> tuple[Matrix, Matrix, Matrix] | None:
+        """The factors of a product that the BLAS computes, and the product."""
         return product_of(instruction, self.layout) if instruction.function is np.matmul else None
+
+    def shared(self, group: Single) -> tuple[str, int]:
+        """Along what a product is shared by several threads, "rows" or "columns", and in how many blocks."""
+        matrices = self.product(group.instruction)
+        if not matrices or matrices[0].batch or multiplications(matrices) < PRODUCT:
+            return "", 1
+        n, m = matrices[2].shape
+        return "rows" if n >= m else "columns", 4 if max(n, m) >= 512 else 2 if max(n, m) >= 64 else 1
+
+    def needs_calm(self) -> bool:
+        """Whether there is a product that the BLAS would share among threads of its own."""
+        products = [self.product(group.instruction) for group in self.groups if isinstance(group, Single)]
+        return any(each is not None and multiplications(each) > BLAS_SHARES for each in products)
 
     def is_parallel(self, nest: Nest) -> bool:
         """Whether a nest is shared by several threads."""
@@ -114,10 +135,15 @@ class Plan:
         cheap = all(is_cheap(s.instruction) or s.instruction.kind == "reduce" for s in nest.statements)
         return size >= (PARALLEL if cheap else PARALLEL_EXPENSIVE) and nest.extents[0] >= ROWS
 
-    def blocks(self, nest: Nest) -> tuple[int, int, int]:
-        """The length of the outermost loop of a parallel nest, that of a block, and the number of blocks."""
-        extent = Axes(nest, self.grouping).extent(0)
-        rows = max(1, BLOCK * extent // int(np.prod(nest.extents)))
+    def blocks(self, group: Group) -> tuple[int, int, int]:
+        """The length of what is shared by several threads, that of a block, and the number of blocks."""
+        if isinstance(group, Nest):
+            extent = Axes(group, self.grouping).extent(0)
+            rows = max(1, BLOCK * extent // int(np.prod(group.extents)))
+        else:
+            along, parts = self.shared(group)
+            extent = group.instruction.out.shape[0 if along == "rows" else -1]
+            rows = -(-extent // (16 * parts)) * 16  # of whole vectors
         return extent, rows, -(-extent // rows)
 
     # What is read where.
@@ -268,6 +294,15 @@ class Plan:
                 self.buffers[value] = self.storage.room(value.dtype, size * blocks, i, i)
             if level == SUM and parallel:
                 self.partial[value] = self.storage.room(value.dtype, value.size * blocks, i, i + 1)
+
+
+def multiplications(matrices: tuple[Matrix, Matrix, Matrix]) -> int:
+    """How many numbers are multiplied for a product."""
+    return int(np.prod(matrices[0].shape)) * matrices[1].shape[1]
+
+
+def _length(group: Group) -> int:
+    return len(group.statements) if isinstance(group, Nest) else 1
 
 
 def _overlap(base: Value, memory: Value) -> bool:

@@ -1,8 +1,8 @@
 """Functions of one number that a compiler can turn into vector instructions: no branches, no tables, no calls.
 
-The mathematical library works on one number at a time, eight to sixteen times as slowly. Errors are within three units in
-the last place; infinities and NaN come out as NumPy has them. Adding MAGIC rounds to an integer, which then stands in
-the lowest bits; that these functions are compiled without reassociation keeps it from being optimised away.
+The mathematical library works on one number at a time, eight to sixteen times as slowly. Errors are within three units
+in the last place; infinities and NaN come out as NumPy has them. Adding MAGIC rounds to an integer, which then stands
+in the lowest bits; that these functions are compiled without reassociation keeps it from being optimised away.
 
 Coefficients: minimax polynomials by E. Remez's exchange algorithm, 1934. Argument reduction: W. Cody and W. Waite,
 Software manual for the elementary functions, 1980; log1p: W. Kahan, in HP-15C advanced functions handbook, 1982.

@@ -24,8 +24,25 @@ FUNCTIONS = (
     "minimum",
     *[f"{name}_{bits}" for name in ("exp", "expm1", "log", "log1p", "tanh") for bits in (32, 64)],
 )
-BUILT_IN = ("np", "math", "u", "inf", "nan", "max", "min", "abs", "range", "list", "any", "compiled", "FAST")
-VARIABLES = ("lo", "hi", "block", "slot", "slots", "bad", "DEVIATES", "run_blocks", "without_warnings")
+BUILT_IN = (
+    "np",
+    "math",
+    "u",
+    "product",
+    "sgemm",
+    "dgemm",
+    "inf",
+    "nan",
+    "max",
+    "min",
+    "abs",
+    "range",
+    "list",
+    "any",
+    "compiled",
+    "FAST",
+)
+VARIABLES = ("lo", "hi", "block", "slot", "slots", "bad", "DEVIATES", "run_blocks", "without_warnings", "alone")
 RESERVED = {*VARIABLES, *BUILT_IN, *FUNCTIONS, *LETTERS, *NAMES.values(), *(f"{name}s" for name in NAMES.values())}
 
 
@@ -70,6 +87,7 @@ class Function:
         self.names, self.storage = names, storage
         self.arrays: dict[str, None] = {}  # arguments, in the order in which they were first read
         self.numbers: dict[Value, None] = {}
+        self.routines: dict[str, None] = {}  # of the BLAS
         self.starts: dict[Value, str] = {}  # where bases begin
         self.scalars: dict[Value, str] = {}  # numbers that are variables of the function
         self.lines: list[str] = []
@@ -79,6 +97,18 @@ class Function:
         """The name of a number of the program."""
         self.numbers[value] = None
         return self.names(value)
+
+    def routine(self, dtype: np.dtype[Any]) -> str:
+        """The name of the routine that multiplies matrices of a type."""
+        name = "sgemm" if dtype == np.float32 else "dgemm"
+        self.routines[name] = None
+        return name
+
+    def array(self, base: Value) -> str:
+        """The name of the array in which a base lies."""
+        name = self.storage.places[base].name
+        self.arrays[name] = None
+        return name
 
     def element(self, place: Place, name: str, terms: Sequence[tuple[int, str]], offset: int = 0) -> str:
         """The element of a flat array at a place, so many steps in each loop further."""
