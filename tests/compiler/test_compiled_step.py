@@ -1,5 +1,6 @@
 """Compiled training steps: to the last bit what the eager loop computes, whatever changes from call to call."""
 
+import functools
 import linecache
 import subprocess
 import sys
@@ -327,6 +328,60 @@ def test_variables_of_a_loop_are_not_those_of_its_first_round():
     factor = float("3")
     assert step() == (w * x).sum().item() * 3
     assert len(step._order) == 5
+
+
+FACTOR = 1.0
+
+
+def scaled(x):
+    return x * FACTOR
+
+
+class Scaling:
+    def __init__(self):
+        self.factor = 1.0
+        self.unread = object()
+
+    def __call__(self, x):
+        return (W * x).sum() * self.factor
+
+    def method(self, x):
+        return (W * x).sum() * self.factor
+
+
+W = nn.Parameter(np.ones(3))
+
+
+def test_variables_of_what_the_function_calls_are_looked_at(monkeypatch):
+    scaling, outer = Scaling(), {"factor": 1.0}
+
+    def helper(x):
+        return x * factor
+
+    def change(value):
+        nonlocal factor
+        factor = scaling.factor = value
+        scaling.unread = object()
+        monkeypatch.setitem(globals(), "FACTOR", value)
+
+    factor = outer["factor"]
+    functions = [
+        lambda x: scaled((W * x).sum()),
+        lambda x: helper((W * x).sum()),
+        scaling,
+        scaling.method,
+        functools.partial(lambda a, x: (W * x).sum() * a * factor, 1.0),
+    ]
+    for function in functions:
+        change(1.0)
+        step = compile_step(function, optim.SGD([W], lr=0.0))
+        x = np.ones(3)
+        assert step(x) == step(x) == 3
+        change(2.0)
+        with pytest.warns(UserWarning, match=r"its variable (factor|FACTOR) changed"):
+            assert step(x) == 6
+        scaling.unread = object()
+        assert step(x) == 6
 
 
 def test_a_frozen_tensor_that_gets_other_values_is_followed():
