@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_sm.compiler.fused.elements import cast
+from tinygrad_sm.compiler.fused.elements import cast, literal
 from tinygrad_sm.compiler.fused.layout import broadcast_strides, native_strides
 from tinygrad_sm.compiler.fused.loops import NestWriter
 from tinygrad_sm.compiler.fused.nests import SUM, Group, Nest
@@ -86,9 +86,9 @@ def kernel_of(plan: Plan, segment: Segment) -> Kernel | None:
         function.checks = False
         if isinstance(group, Nest):
             function.lines += NestWriter(function, plan.grouping, plan.phases[group], plan.buffers).lines()
-            function.lines += ["if bad:", f"{INDENT}return True"] if function.checks else []
         else:
             function.lines += _single(plan, function, group.instruction)
+        function.lines += ["if bad:", f"{INDENT}return True"] if function.checks else []
         checks |= function.checks
         deviates |= function.checks or (not isinstance(group, Nest) and group.instruction.kind == "guard")
     if all(line.startswith("#") for line in function.lines):
@@ -185,24 +185,38 @@ def _number(plan: Plan, function: Function, value: Value) -> str:
 
 def _copied(plan: Plan, function: Function, out: Value, piece: Piece) -> list[str]:
     """The lines that copy an array to its part of another, unless it was computed there."""
+    heads = [f"for {letter} in range({n}):" for letter, n in zip(LETTERS, _long(piece.shape), strict=False)]
+    target = _numbered(piece.strides, piece.shape)
+    lines = []
+    for each in piece.dynamic:
+        access = plan.layout(each.places)
+        k, checked = function.index(
+            function.of(access.base, _numbered(each.strides, piece.shape), access.offset), each.extent
+        )
+        lines += checked
+        target.append((each.step, k))
+    to = function.of(out, target, piece.offset)
+    if not isinstance(piece.item, Value):
+        return nested(heads, [f"{to} = {literal(piece.item, out.dtype)}"])
     access, there = plan.layout(piece.item), plan.storage.places[out]
     name, start = plan.storage.places[access.base]
-    own = broadcast_strides(piece.item.shape, access.strides, piece.shape)
-    steps = [(n, a, b) for n, a, b in zip(piece.shape, own, piece.strides, strict=True) if n > 1]
-    if (name, start + access.offset) == (there.name, there.offset + piece.offset) and all(a == b for _, a, b in steps):
+    source = _numbered(broadcast_strides(piece.item.shape, access.strides, piece.shape), piece.shape)
+    if (name, start + access.offset, source) == (there.name, there.offset + piece.offset, target):
         return []
-    heads = [f"for {letter} in range({n}):" for letter, (n, _, _) in zip(LETTERS, steps, strict=False)]
-    source = [(a, letter) for letter, (_, a, _) in zip(LETTERS, steps, strict=False)]
-    target = [(b, letter) for letter, (_, _, b) in zip(LETTERS, steps, strict=False)]
     element = function.of(access.base, source, access.offset)
-    return nested(heads, [f"{function.of(out, target, piece.offset)} = {element}"])
+    return nested(heads, [*lines, f"{to} = {to} + {element}" if piece.adds else f"{to} = {element}"])
+
+
+def _long(shape: Sequence[int]) -> list[int]:
+    """The lengths of the axes that have several elements."""
+    return [n for n in shape if n > 1]
 
 
 def _product(plan: Plan, function: Function, instruction: Instruction) -> list[str]:
     """A matrix product, or a loop over many of them."""
     matrices = plan.product(instruction)
     assert matrices is not None
-    batch = [n for n in instruction.out.shape[: len(matrices[0].batch)] if n > 1]
+    batch = _long(instruction.out.shape[: len(matrices[0].batch)])
     heads = [f"for {letter} in range({n}):" for letter, n in zip(LETTERS, batch, strict=False)]
     return nested(heads, product_lines(function, matrices, instruction.out))
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from tinygrad_sm.compiler.fused.axes import Axes, Steps
 from tinygrad_sm.compiler.fused.elements import cast, expression, literal, loop_types, operands
+from tinygrad_sm.compiler.fused.indexing import Chosen, Dynamic
 from tinygrad_sm.compiler.fused.layout import Access, broadcast_strides
-from tinygrad_sm.compiler.fused.nests import FULL, ROW, SUM, Chosen, Dynamic, Grouping, Statement
+from tinygrad_sm.compiler.fused.nests import FULL, ROW, SUM, Grouping, Statement
 from tinygrad_sm.compiler.fused.phases import Phases
 from tinygrad_sm.compiler.fused.source import INDENT, Function, combined, nested, starting
 from tinygrad_sm.compiler.fused.storage import Place
@@ -209,11 +210,8 @@ class NestWriter:
         scope, lines = (self.here, self.inner) if level == FULL else (self.in_row, self.at_row)
         key = "index", text, dynamic.extent
         if key not in scope:
-            self.function.checks = True
-            k, n = self.names.fresh("k"), dynamic.extent
-            lines += [f"{k} = int64({text})", f"{k} = {k} + {n} if {k} < 0 else {k}"]
-            lines += [f"bad = bad | ({k} < 0) | ({k} >= {n})", f"{k} = {k} if ({k} >= 0) & ({k} < {n}) else 0"]
-            scope[key] = k
+            scope[key], checked = self.function.index(text, dynamic.extent)
+            lines += checked
         return scope[key]
 
     # Rows.

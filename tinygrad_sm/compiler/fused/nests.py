@@ -14,34 +14,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
 
 from tinygrad_sm.compiler.fused.elements import READ, is_by_element, is_cheap, is_reduction, operands
+from tinygrad_sm.compiler.fused.indexing import Chosen, chosen_by
 from tinygrad_sm.compiler.fused.layout import Access, Layout, broadcast_strides
 from tinygrad_sm.compiler.program import Instruction, Program, Value, values_in
 from tinygrad_sm.compiler.tracing import assigned, element
 
 FULL, ROW, SUM = "full", "row", "sum"  # an element for each point of a nest; for each row; complete after the nest only
 DEPTH = 24  # of expressions that wait for a reader
-
-
-class Dynamic(NamedTuple):
-    """An axis along which elements are chosen by integers."""
-
-    places: Value  # the integers
-    strides: tuple[int, ...]  # of these, over the shape of the result
-    step: int  # between the elements that it chooses from, and how many these are
-    extent: int
-
-
-class Chosen(NamedTuple):
-    """Which elements of an array an instruction chooses: a place and steps over its shape, and what is looked up."""
-
-    base: Value
-    shape: tuple[int, ...]
-    offset: int
-    strides: tuple[int, ...]
-    dynamic: tuple[Dynamic, ...]
 
 
 class Statement(NamedTuple):
@@ -393,60 +374,15 @@ def _chosen(instruction: Instruction, layout: Layout) -> Chosen | None:
     if instruction.function not in (element, assigned) or not isinstance(instruction.args[0], Value):
         return None
     array, index = instruction.args[:2]
-    parts = list(index) if isinstance(index, tuple) else [index]
-    while parts and (parts[-1] is ... or (isinstance(parts[-1], slice) and parts[-1] == slice(None))):
-        parts.pop()
-    values = [part for part in parts if isinstance(part, Value)]
-    readable = [array.dtype, *(value.dtype for value in instruction.inputs)]
-    if not values or len(parts) > array.ndim or any(dtype not in READ for dtype in readable) or not array.size:
+    if array.dtype not in READ or any(value.dtype not in READ for value in instruction.inputs):
         return None
-    if any(not _is_index(part) for part in parts):
-        return None
-    around = np.broadcast_shapes(*[value.shape for value in values])
-    access = layout(array)
-    rest = array.shape[len(parts) :]
-    shape = (*around, *rest)
-    offset, strides, dynamic = access.offset, [0] * len(around), []
-    for part, step, extent in zip(parts, access.strides, array.shape, strict=False):
-        if not isinstance(part, Value):
-            if not -extent <= part < extent:
-                return None
-            offset += part % extent * step
-            continue
-        axis = _counted(part, around)
-        if axis is not None and around[axis] <= extent:
-            strides[axis] += step
-            continue
-        own = broadcast_strides(part.shape, layout(part).strides, around)
-        dynamic.append(Dynamic(part, (*own, *[0] * len(rest)), step, extent))
-    if 0 in shape:
-        return None
-    found = Chosen(access.base, shape, offset, (*strides, *access.strides[len(parts) :]), tuple(dynamic))
-    return found if instruction.function is element or _is_one_of_each_row(array, access, found) else None
+    found = chosen_by(index, array.shape, layout(array), layout)
+    if found is None or instruction.function is element:
+        return found
+    return found if _is_one_of_each_row(array, layout(array), found) else None
 
 
 def _is_one_of_each_row(array: Value, access: Access, found: Chosen) -> bool:
     """Whether one element in each row of a matrix is chosen, the row by its number."""
-    whole = access.base is array and array.ndim == 2 and min(array.shape) > 1
-    return (
-        whole
-        and access.strides[1] == 1
-        and found.shape == array.shape[:1]
-        and len(found.dynamic) == 1
-        and found.strides == access.strides[:1]
-    )
-
-
-def _is_index(part: Any) -> bool:
-    if isinstance(part, Value):
-        return part.kind != "number" and part.dtype.kind in "iu"
-    return isinstance(part, (int, np.integer)) and not isinstance(part, bool)
-
-
-def _counted(part: Value, around: tuple[int, ...]) -> int | None:
-    """The axis along which a constant index counts 0, 1, 2, ..., if it does nothing else."""
-    long = [i for i, n in enumerate(part.shape) if n > 1]
-    if part.kind != "constant" or part.array is None or len(long) != 1:
-        return None
-    axis = long[0] + len(around) - part.ndim
-    return axis if np.array_equal(part.array.ravel(), np.arange(around[axis])) else None
+    whole = access.base is array and array.ndim == 2 and min(array.shape) > 1 and access.strides[1] == 1
+    return whole and (found.shape, found.strides, len(found.dynamic)) == (array.shape[:1], access.strides[:1], 1)

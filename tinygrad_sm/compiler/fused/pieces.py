@@ -7,19 +7,26 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_sm.compiler.fused.elements import NAMES
+from tinygrad_sm.compiler.fused.elements import NAMES, READ
+from tinygrad_sm.compiler.fused.indexing import Dynamic, chosen_by
 from tinygrad_sm.compiler.fused.layout import Access, Layout, address, broadcast_strides, c_strides, native_strides
 from tinygrad_sm.compiler.program import Instruction, Value, values_in
 from tinygrad_sm.compiler.tracing import assigned
+from tinygrad_sm.ops.shape import scatter_add
 
 
 class Piece(NamedTuple):
-    """An array that is copied to a part of another one: where that begins, and its steps."""
+    """An array, or a number, that is copied to a part of another array, or added there.
+
+    `offset` is where that part begins, `strides` are its steps, `dynamic` is looked up.
+    """
 
     item: Any
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+    dynamic: tuple[Dynamic, ...] = ()
+    adds: bool = False
 
 
 def is_computable(out: Value) -> bool:
@@ -27,23 +34,35 @@ def is_computable(out: Value) -> bool:
     return out.dtype in NAMES and out.size > 0
 
 
-def pieces_of(instruction: Instruction) -> list[Piece]:
+def is_joined(instruction: Instruction) -> bool:
+    """Whether a result consists of its arguments, next to each other."""
+    return instruction.kind == "gather" or instruction.function in (np.concatenate, np.stack)
+
+
+def pieces_of(instruction: Instruction, layout: Layout) -> list[Piece]:
     """The arrays that a result is put together from, where each of them is a value of its type; or none."""
     if len(instruction.outs) != 1 or not is_computable(instruction.out):
         return []
-    found = _pieces(instruction)
-    alike = all(isinstance(each.item, Value) and each.item.dtype == instruction.out.dtype for each in found)
+    found = _pieces(instruction, layout)
+    alike = all(each.item == 0 if not isinstance(each.item, Value) else _fits(each.item, instruction) for each in found)
     return [each for each in found if 0 not in each.shape] if alike else []
 
 
-def _pieces(instruction: Instruction) -> list[Piece]:
+def _fits(item: Value, instruction: Instruction) -> bool:
+    return item.kind != "number" and item.dtype == instruction.out.dtype
+
+
+def _pieces(instruction: Instruction, layout: Layout) -> list[Piece]:
     out, args = instruction.out, instruction.args
     strides = native_strides(out)
     if instruction.kind == "gather":
         return [Piece(item, i, item.shape, c_strides(item.shape)) for item, i in _in_turn(args[0], "size")]
     if instruction.function is assigned:
-        return _assigned_pieces(instruction, strides)
-    if instruction.function not in (np.concatenate, np.stack) or not instruction.options.keys() <= {"axis"}:
+        array, index, value = args
+        return _with_parts(array, index, value, out, layout, adds=False)
+    if instruction.function is scatter_add.forward:
+        return _with_parts(0, args[1], args[0], out, layout, adds=True)
+    if not is_joined(instruction) or not instruction.options.keys() <= {"axis"}:
         return []
     items, axis = args[0], instruction.options.get("axis", args[1] if len(args) > 1 else 0)
     if len(args) > 2 or not isinstance(axis, int) or not all(isinstance(item, Value) for item in items):
@@ -64,16 +83,20 @@ def _in_turn(items: Sequence[Value], length: Any) -> list[tuple[Value, int]]:
     return found
 
 
-def _assigned_pieces(instruction: Instruction, strides: tuple[int, ...]) -> list[Piece]:
-    """An array and what is assigned to a part of it, if that is chosen by slices."""
-    array, index, value = instruction.args
+def _with_parts(array: Any, index: Any, value: Any, out: Value, layout: Layout, adds: bool) -> list[Piece]:
+    """An array, and a value that is assigned or added to a part of it."""
+    strides = native_strides(out)
+    whole = Piece(array, 0, out.shape, strides)
+    found = chosen_by(index, out.shape, Access(out, 0, strides), layout)
+    if found:
+        readable = all(each.places.dtype in READ for each in found.dynamic)
+        return [whole, Piece(value, found.offset, found.shape, found.strides, found.dynamic, adds)] if readable else []
     parts = index if isinstance(index, tuple) else (index,)
     basic = (int, slice, type(None), type(...))
     if any(isinstance(part, bool) or not isinstance(part, basic) for part in parts) or any(values_in(parts)):
         return []
-    model = np.lib.stride_tricks.as_strided(np.empty(array.size, np.int8), array.shape, strides)
+    model = np.lib.stride_tricks.as_strided(np.empty(out.size, np.int8), out.shape, strides)
     part = model[(*parts, ...)] if ... not in parts else model[index]  # which is an array even if it is one element
-    whole = Piece(array, 0, array.shape, strides)
     return [whole, Piece(value, address(part) - address(model), part.shape, part.strides)]
 
 

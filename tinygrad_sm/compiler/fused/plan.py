@@ -12,7 +12,7 @@ from tinygrad_sm.compiler.fused.elements import NAMES, is_cheap
 from tinygrad_sm.compiler.fused.layout import Layout, native_strides
 from tinygrad_sm.compiler.fused.nests import FULL, SUM, Group, Grouping, Nest, Single
 from tinygrad_sm.compiler.fused.phases import Phases
-from tinygrad_sm.compiler.fused.pieces import Matrix, Piece, pieces_of, product_of
+from tinygrad_sm.compiler.fused.pieces import Matrix, Piece, is_joined, pieces_of, product_of
 from tinygrad_sm.compiler.fused.source import Names
 from tinygrad_sm.compiler.fused.storage import LARGE, Place, Storage, is_contiguous
 from tinygrad_sm.compiler.program import Instruction, Program, Value, values_in
@@ -57,7 +57,7 @@ class Plan:
             self.names(value)
         for instruction in program.instructions:
             self.names.add(instruction)
-        self.pieces = {each: pieces_of(each) for each in program.instructions}
+        self.pieces = {each: pieces_of(each, self.layout) for each in program.instructions}
         draws = [g for g in self.grouping.groups if isinstance(g, Single) and g.instruction.kind == "draw"]
         self.groups: list[Group] = [*draws, *[g for g in self.grouping.groups if g not in draws]]
         self.at = {group: i for i, group in enumerate(self.groups)}
@@ -228,7 +228,7 @@ class Plan:
             if isinstance(group, Nest):
                 found = [self.grouping.chosen(each.instruction) for each in group.statements]
                 stops += [i] if any(each and each.dynamic for each in found) else []
-            elif group.instruction.kind == "guard" or self.kind(group) == "call":
+            elif group.instruction.kind in ("guard", "put", "call") or self.kind(group) == "call":
                 stops.append(i)
         return stops[-1]
 
@@ -250,10 +250,10 @@ class Plan:
         """The values that can be computed in their part of another one, and where that begins."""
         seen: set[Value] = set()
         for group in self.groups:
-            if isinstance(group, Nest) or group.instruction.kind == "put":
+            if isinstance(group, Nest) or not is_joined(group.instruction):
                 continue
             out = group.instruction.outs[0] if group.instruction.outs else None
-            for item, offset, shape, strides in self.pieces[group.instruction]:
+            for item, offset, shape, strides, *_ in self.pieces[group.instruction]:
                 steps = zip(shape, native_strides(item), strides, strict=True)
                 fits = all(n == 1 or own == there for n, own, there in steps)
                 if out and fits and item in self.grouping.group_of and item not in seen and item not in self.direct:

@@ -119,6 +119,14 @@ class Function:
         """The element of a base, so many steps in each loop further."""
         return self.element(self.storage.places[base], self.start(base), terms, offset)
 
+    def index(self, text: str, extent: int) -> tuple[str, list[str]]:
+        """A variable for an index, counted from the start and within bounds, and its lines; others are noted."""
+        self.checks = True
+        k = self.names.fresh("k")
+        lines = [f"{k} = int64({text})", f"{k} = {k} + {extent} if {k} < 0 else {k}"]
+        lines.append(f"bad = bad | ({k} < 0) | ({k} >= {extent})")
+        return k, [*lines, f"{k} = {k} if ({k} >= 0) & ({k} < {extent}) else 0"]
+
     def start(self, base: Value) -> str:
         """The name of the place at which a base begins in the array that it shares with others."""
         place = self.storage.places[base]
