@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-
 INHERITED = object()  # in the place of an attribute that its owner has from a base class
 
 
