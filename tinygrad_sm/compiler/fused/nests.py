@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-
 from tinygrad_sm.compiler.fused.elements import READ, is_by_element, is_cheap, is_reduction, operands
 from tinygrad_sm.compiler.fused.indexing import Chosen, chosen_by
 from tinygrad_sm.compiler.fused.layout import Access, Layout, broadcast_strides

@@ -13,6 +13,7 @@ import numpy as np
 
 from tinygrad_sm.compiler.program import Instruction, Program, Value, replaced
 from tinygrad_sm.compiler.tracing import converted
+from tinygrad_sm.optim.clipping import total_norm
 
 
 def prepare(program: Program) -> None:
@@ -92,6 +93,8 @@ def _rewritten(instruction: Instruction) -> list[Instruction]:
         return [_like(instruction, "reduce", np.add, (args[1],), {"axis": (0,), "keepdims": False})]
     if instruction.kind == "reduce" and not _reduces(instruction):
         return _without_axes(instruction)
+    if function is total_norm and instruction.kind == "call":
+        return _norm(instruction) or [instruction]
     if function in _OPENED and instruction.kind == "call":
         return _opened(instruction) or [instruction]
     return [instruction]
@@ -144,6 +147,28 @@ def _opened(instruction: Instruction) -> list[Instruction]:
         return []
     maker = _Maker(instruction)
     open_it(maker, **options)
+    return maker.finish()
+
+
+def _norm(instruction: Instruction) -> list[Instruction]:
+    """The norm of all elements of some arrays; where it overflows it is infinite, which the program guards against."""
+    (arrays, *others), options = instruction.args, instruction.options
+    if (
+        others
+        or options
+        or not arrays
+        or not all(isinstance(a, Value) and a.size and a.dtype.kind == "f" for a in arrays)
+    ):
+        return []
+    maker = _Maker(instruction)
+    totals = []
+    for array in arrays:
+        exact = maker("ufunc", converted, array, np.dtype(np.float64))
+        totals.append(maker("reduce", np.add, maker("ufunc", np.multiply, exact, exact), axis=None))
+    total = totals[0]
+    for each in totals[1:]:
+        total = maker("ufunc", np.add, total, each)
+    maker("ufunc", np.sqrt, total)
     return maker.finish()
 
 
