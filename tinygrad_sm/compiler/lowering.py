@@ -89,6 +89,9 @@ class Lowering:
         origin = Origin("forward", call.op.name, call.where)
         self.trace.origin = origin
         random = drawn(call)
+        if len(random) < len(call.effects):
+            problem = f"{call.op.name}: it writes to an argument, which a program does not repeat"
+            raise CaptureError(problem, remedy="leave this function uncompiled", where=call.where)
         for i, array in enumerate(call.args):
             effect = random.get(argument(call.op, i))
             if effect:
