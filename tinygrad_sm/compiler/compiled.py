@@ -10,18 +10,18 @@ from __future__ import annotations
 import functools
 import importlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, cast
 
 import numpy as np
 
 from tinygrad_sm.compiler import numpy_code
 from tinygrad_sm.compiler.arguments import kind_of
-from tinygrad_sm.compiler.capture import CAPTURING, Capture, generators_of
+from tinygrad_sm.compiler.capture import CAPTURING, Capture, generators_of, refuse_within_capture
 from tinygrad_sm.compiler.lowering import Lowering
 from tinygrad_sm.compiler.numpy_code import Executable
 from tinygrad_sm.compiler.passes import simplified
-from tinygrad_sm.compiler.program import DEVIATES, Array
+from tinygrad_sm.compiler.program import DEVIATES
 from tinygrad_sm.compiler.surroundings import Surroundings
 from tinygrad_sm.compiler.validity import Conditions
 from tinygrad_sm.display import describe
@@ -40,7 +40,7 @@ class Made:
 
     def __init__(
         self,
-        function: Callable[..., Any],
+        surroundings: Surroundings,
         lowering: Lowering,
         captured: Capture,
         executable: Executable,
@@ -51,78 +51,66 @@ class Made:
         self.calls = lowering.trace.calls
         self.written = [memory.array for memory, _ in lowering.program.stores if memory.array is not None]
         self.generators = generators_of(captured)
-        self.tensors = [(each, each._data) for each in captured.sources.values()]
-        self.edges = [(each, each._edge) for each in captured.sources.values() if each._edge]  # None once it is frozen
         self.modules = list({id(below): below for each in captured.modules for below in each.modules()}.values())
         self.attributes = _attributes(self.modules)
         self.changes = changes()
         self.optimizer = optimizer
-        self.moved = lowering.moved
-        self.settings = _settings(optimizer, self.moved)
-        self.rate = type(optimizer.lr) if optimizer else None  # NumPy's numbers have a precision, Python's have not
-        self.state = _state(optimizer)
-        self.surroundings = Surroundings(function)
+        self.arrays_kept = _arrays_kept(optimizer)
+        self.surroundings = surroundings
         self.seconds = 0.0
         self.count = 0  # of arguments
         self.only_arrays = False  # whether the arguments are handed on as they are
         self.fits: Callable[..., bool] = _never
+        self._conditions = Conditions()
+        self._expect(captured.sources.values(), lowering.moved)
+        self._unchanged = self._conditions.function([])
+
+    def _expect(self, sources: Iterable[Tensor], moved: Collection[str]) -> None:
+        """Make conditions of what the program was made for, but for the arguments."""
+        conditions, optimizer = self._conditions, self.optimizer
+        for tensor in sources:
+            name = conditions.name(tensor)
+            conditions.same(f"{name}._data", tensor._data)
+            if tensor._edge:  # None once it is frozen
+                conditions.same(f"{name}._edge", tensor._edge)
+        if optimizer:
+            name = conditions.name(optimizer)
+            conditions.same(f"type({name}.lr)", type(optimizer.lr))  # NumPy's numbers have a precision
+            for setting, value in optimizer.settings():
+                if setting not in moved:
+                    conditions.equal(f"{name}.{setting}", value)
+            for kept in optimizer.state:
+                for key, array in kept.items():
+                    conditions.same(f"{conditions.name(kept)}.get({key!r})", array)
+        conditions.lines.append(f"{conditions.name(module)}._changes == {conditions.name(self)}.changes")
+        self.surroundings.expect(conditions)
 
     def serve(self, arguments: Sequence[Any]) -> None:
         """Be ready for arguments like these: if all of them are arrays, one short function asks for everything."""
         self.count = len(arguments)
         self.only_arrays = all(type(each) is np.ndarray for each in arguments)
-        if not self.only_arrays:
-            return
-        conditions = Conditions()
-        conditions.same(f"{conditions.name(CAPTURING)}.get()", None)
-        names = [f"x{i}" for i in range(len(arguments))]
-        for name, each in zip(names, arguments, strict=True):
-            conditions.array_like(name, each)
-        for tensor, array in self.tensors:
-            conditions.same(f"{conditions.name(tensor)}._data", array)
-        for tensor, edge in self.edges:
-            conditions.same(f"{conditions.name(tensor)}._edge", edge)
-        for kept, name, array in self.state:
-            conditions.same(f"{conditions.name(kept)}[{name!r}]", array)
-        if self.optimizer:
-            conditions.same(f"type({conditions.name(self.optimizer)}.lr)", self.rate)
-        for name, value in self.settings:
-            conditions.equal(f"{conditions.name(self.optimizer)}.{name}", value)
-        conditions.lines.append(f"{conditions.name(module)}._changes == {conditions.name(self)}.changes")
-        self.surroundings.expect(conditions)
-        self.fits = conditions.function(names)
+        if self.only_arrays:
+            names = [f"x{i}" for i in range(len(arguments))]
+            self._conditions.same(f"{self._conditions.name(CAPTURING)}.get()", None)
+            for name, each in zip(names, arguments, strict=True):
+                self._conditions.array_like(name, each)
+            self.fits = self._conditions.function(names)
 
     def holds(self) -> bool:
-        """Whether tensors still have the arrays, modules the modes, and the optimiser the settings of the program."""
-        if any(tensor._data is not array for tensor, array in self.tensors) or self.surroundings.changed():
-            return False
-        if any(tensor._edge is not edge for tensor, edge in self.edges):
-            return False
-        if self.optimizer and self.rate is not type(self.optimizer.lr):
-            return False
-        if self.settings != _settings(self.optimizer, self.moved):
-            return False
-        if self.attributes != _attributes(self.modules):
+        """Whether everything but the arguments is as it was; what else changed of modules is of no account."""
+        if self.attributes != _attributes(self.modules) or self.arrays_kept != _arrays_kept(self.optimizer):
             return False
         self.changes = changes()
-        state = _state(self.optimizer)
-        return len(state) == len(self.state) and all(
-            now is then for (_, _, now), (_, _, then) in zip(state, self.state, strict=True)
-        )
+        return self._unchanged()
 
 
 def _never(*arguments: Any) -> bool:
     return False
 
 
-def _settings(optimizer: Optimizer | None, moved: set[str]) -> list[tuple[str, Any]]:
-    """What an optimiser is set to, but for what its own update changes."""
-    return [pair for pair in optimizer.settings() if pair[0] not in moved] if optimizer else []
-
-
-def _state(optimizer: Optimizer | None) -> list[tuple[dict[str, Array], str, Array]]:
-    """The arrays that an optimiser keeps, each with the dict that it stands in and its name there."""
-    return [(kept, name, array) for kept in optimizer.state for name, array in kept.items()] if optimizer else []
+def _arrays_kept(optimizer: Optimizer | None) -> list[int]:
+    """How many arrays an optimiser keeps of each parameter."""
+    return [len(kept) for kept in optimizer.state] if optimizer else []
 
 
 def _attributes(modules: Sequence[Module]) -> list[tuple[bool, dict[str, Any]]]:
@@ -143,6 +131,8 @@ def _build(lowering: Lowering, backend: str) -> Executable:
 
 class Compiled:
     """A function that runs as straight-line programs, made at the first call with arguments of each kind."""
+
+    what = "a compiled function"
 
     def __init__(self, function: Callable[..., Any], backend: str) -> None:
         if not callable(function):
@@ -179,15 +169,19 @@ class Compiled:
             raise CaptureError("nothing is compiled yet", remedy="call the function once")
         return self._latest
 
-    def _lowering(self, function: Callable[..., Any], captured: Capture, constants: set[int]) -> Lowering:
+    def _lowering(self, surroundings: Surroundings, captured: Capture, constants: set[int]) -> Lowering:
         """The forward of a captured run as the beginning of a program."""
-        lowering = Lowering(captured, constants, Surroundings(function).called(), whole=self.backend != "numpy")
+        lowering = Lowering(captured, constants, surroundings.called(), whole=self.backend != "numpy")
         for value, name in zip(lowering.program.inputs, self._names, strict=False):
             value.name = name
         return lowering
 
     def _find(self, arguments: Sequence[Any]) -> Made | None:
-        """The program for arguments, if there is one that holds."""
+        """The program for arguments, if there is one that holds: most often the one that was used last."""
+        made = self._latest
+        if made is not None and len(arguments) == made.count and made.fits(*arguments):
+            return made
+        refuse_within_capture(f"{self.what} called")
         for made in self._made.get(kind_of(arguments), ()):
             if made.holds():
                 self._latest = made
@@ -211,15 +205,15 @@ class Compiled:
 
     def _keep(
         self,
-        function: Callable[..., Any],
+        surroundings: Surroundings,
         arguments: Sequence[Any],
         lowering: Lowering,
         captured: Capture,
         optimizer: Optimizer | None = None,
     ) -> Made:
         """Make a program of what is written down and remember it, in the place of the oldest one if there are many."""
-        self._warn_of_changes(function)
-        made = Made(function, lowering, captured, _build(lowering, self.backend), optimizer)
+        self._warn_of_changes()
+        made = Made(surroundings, lowering, captured, _build(lowering, self.backend), optimizer)
         made.serve(arguments)
         kind = kind_of(arguments)
         self._made.setdefault(kind, []).append(made)
@@ -230,12 +224,12 @@ class Compiled:
             self._made[kind].remove(oldest)
         return made
 
-    def _warn_of_changes(self, function: Callable[..., Any]) -> None:
+    def _warn_of_changes(self) -> None:
         """Say where a variable is not what it had been: a program for each value of it costs time."""
         changed = self._latest.surroundings.changed() if self._latest else ""
         if changed and changed not in self._warned:
             self._warned.add(changed)
-            name = getattr(function, "__name__", "the function")
+            name = getattr(self.function, "__name__", "the function")
             warn(f"{name} is compiled again because its variable {changed} changed: pass what changes as an argument")
 
     def __repr__(self) -> str:

@@ -12,6 +12,7 @@ from tinygrad_sm.compiler.arguments import arrays_of, as_tensors, names_of
 from tinygrad_sm.compiler.capture import captured_twice, refuse_within_capture
 from tinygrad_sm.compiler.compiled import Compiled, as_numpy, loss_of, mapped
 from tinygrad_sm.compiler.program import DEVIATES
+from tinygrad_sm.compiler.surroundings import Surroundings
 from tinygrad_sm.display import describe
 from tinygrad_sm.engine.tensor import Tensor, from_edge
 from tinygrad_sm.engine.transforms import gradients, value_and_grad
@@ -22,7 +23,7 @@ _DIFFERENTIATED = value_and_grad(abs).__code__
 
 
 class CompiledFunction(Compiled):
-    """A function, or with `positions` its value and gradients, as programs."""
+    """A function, or the value and gradients of one, as programs."""
 
     def __init__(self, function: Callable[..., Any], backend: str) -> None:
         super().__init__(function, backend)
@@ -32,10 +33,7 @@ class CompiledFunction(Compiled):
 
     def __call__(self, *arguments: Any) -> Any:
         given = self._numbers_as_arrays(arguments)
-        made = self._latest
-        if made is None or len(given) != made.count or not made.fits(*given):
-            refuse_within_capture("a compiled function called")
-            made = self._find(given)
+        made = self._find(given)
         if made is None:
             results = self._first(given)
         else:
@@ -65,7 +63,7 @@ class CompiledFunction(Compiled):
     def _first(self, arguments: Sequence[Any]) -> Any:
         """Make a program, and return the results of the run that it was made from."""
         began = time.perf_counter()
-        tensors = as_tensors(arguments)
+        tensors, surroundings = as_tensors(arguments), Surroundings(self.inner)
         self._refuse_recorded(arguments)
         leaves = []
         for i in self._positions(len(arguments)):
@@ -73,7 +71,7 @@ class CompiledFunction(Compiled):
             leaves.append(tensors[i])
         captured, constants = captured_twice(self.inner, tensors)
         self._names = names_of(self.inner, arguments)
-        lowering = self._lowering(self.inner, captured, constants)
+        lowering = self._lowering(surroundings, captured, constants)
         results = captured.result
         if self.argnum is not None:
             loss = loss_of(captured.result)
@@ -85,7 +83,7 @@ class CompiledFunction(Compiled):
             for each, slope in zip(found, slopes, strict=True):
                 lowering.arrays[id(each._data)] = slope
         lowering.finish(results)
-        made = self._keep(self.inner, arguments, lowering, captured)
+        made = self._keep(surroundings, arguments, lowering, captured)
         made.seconds = time.perf_counter() - began
         return as_numpy(results)
 

@@ -15,7 +15,7 @@ import numpy as np
 from tinygrad_sm.compiler.capture import Call, Capture, drawn
 from tinygrad_sm.compiler.passes import where_nan_arrives
 from tinygrad_sm.compiler.program import Array, Instruction, Origin, Program, Value, replaced
-from tinygrad_sm.compiler.tracing import Trace, Traced, UntraceableError, gathered
+from tinygrad_sm.compiler.tracing import Trace, Traced, UntraceableError, example_of, gathered
 from tinygrad_sm.display import argument, describe
 from tinygrad_sm.effects import tick
 from tinygrad_sm.engine.tape import Edge, Node, Sweep
@@ -157,7 +157,7 @@ class Lowering:
         """Write down the gradients one after another in one flat array; a single one may have its shape already."""
         if np.shape(gradients[0]) == shape:
             return gradients[0]
-        arrays = [each.example if isinstance(each, Traced) else each for each in gradients]
+        arrays = [example_of(each) for each in gradients]
         flat = self.trace.emit("gather", gathered, (list(gradients),), {}, gathered(arrays))
         flat.value.name = "gradients"
         return flat
@@ -170,14 +170,12 @@ class Lowering:
         traced = {each.value: each for each in gradients if isinstance(each, Traced)}
         self.trace.origin = Origin("backward", "NaN")
         for value in where_nan_arrives(self.program, self.tested, list(traced)):
-            square: Any = np.vdot(traced[value], traced[value])
-            args, options = (square.read(),), {"expected": False}
-            self.program.instructions.append(Instruction("guard", np.isnan, args, options, (), self.trace.origin))
+            self.trace.guard_against_nan(traced[value])
 
     def clipped_by_norm(self, flat: Sequence[Any], gradients: Sequence[Any], limit: float) -> list[Any]:
         """Write down `optim.clip_grad_norm`: flat arrays scaled by the norm of the gradients that lie in them."""
         self.trace.origin = Origin("update", "clip_grad_norm")
-        arrays = [each.example if isinstance(each, Traced) else each for each in gradients]
+        arrays = [example_of(each) for each in gradients]
         norm = self.trace.emit("call", total_norm, (list(gradients),), {}, np.asarray(total_norm(arrays)))
         factor = limit / np.maximum(norm, limit)
         smallest = max(np.finfo(each.dtype).smallest_normal for each in arrays)
@@ -188,9 +186,7 @@ class Lowering:
         """Write down `optim.clip_grad_value`."""
         self.trace.origin = Origin("update", "clip_grad_value")
         for each in flat:
-            square: Any = np.vdot(each, each)
-            args, options = (square.read(),), {"expected": False}
-            self.program.instructions.append(Instruction("guard", np.isnan, args, options, (), self.trace.origin))
+            self.trace.guard_against_nan(each)
         bounds = [largest_finite(limit, each.dtype) for each in flat]
         return [np.minimum(np.maximum(each, -bound), bound) for each, bound in zip(flat, bounds, strict=True)]
 

@@ -7,7 +7,6 @@ user's own line.
 from __future__ import annotations
 
 import itertools
-import keyword
 import linecache
 import operator
 import re
@@ -17,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_sm.compiler.passes import flatten_indices, reinterpreted, view_integers
+from tinygrad_sm.compiler.passes import flatten_indices, reinterpreted, taken, view_integers
 from tinygrad_sm.compiler.planning import Plan
 from tinygrad_sm.compiler.program import DEVIATES, Instruction, Origin, Program, Value
-from tinygrad_sm.compiler.tracing import assigned, copied, element
-from tinygrad_sm.location import Location
+from tinygrad_sm.compiler.tracing import copied, element, viewed
+from tinygrad_sm.compiler.wording import base_name, described, unused
 from tinygrad_sm.numpy_calls import without_warnings
 
 WIDTH = 116
@@ -98,9 +97,9 @@ class _Writer:
             self.name_outputs(instruction)
             written = [*self.lines(instruction)]
             told = all(line.startswith("#") for line in written)
-            if not told and _comment(instruction.origin) != _comment(origin):
+            if not told and described(instruction.origin, WIDTH) != described(origin, WIDTH):
                 origin = instruction.origin
-                lines.append(f"# {_comment(origin)}")
+                lines.append(f"# {described(origin, WIDTH)}")
             lines += written
         for memory, value in self.program.stores:
             if self.plan.place(value) is not memory.array:
@@ -114,9 +113,8 @@ class _Writer:
 
     def name_outputs(self, instruction: Instruction) -> None:
         """Name what an instruction makes after the operation that it belongs to, and a view after what it shows."""
-        phase, op, _ = instruction.origin
         for out in instruction.outs:
-            base = {"forward": op, "backward": f"g_{op}"}.get(phase, instruction.name)
+            base = base_name(instruction)
             if instruction.kind == "view" and isinstance(instruction.args[0], Value):
                 shown = self.named(instruction.args[0]).removesuffix("_view")
                 transposed = out.ndim > 1 and out.shape == instruction.args[0].shape[::-1]
@@ -134,17 +132,17 @@ class _Writer:
         args = [self.operand(arg, instruction) for arg in instruction.args]
         if instruction.name == "converted":
             if out in self.plan.places:
-                yield f'np.copyto({self.assigned(out)}, {args[0]}, casting="unsafe")'
+                yield f'np.copyto({self.named(out)}, {args[0]}, casting="unsafe")'
             else:
-                yield f"{self.assigned(out)} = {args[0]}.astype({args[1]})"
+                yield f"{self.named(out)} = {args[0]}.astype({args[1]})"
             return
         function = f"np.{'dot' if self._is_dot(instruction) else instruction.name}"
         if out in self.plan.places:
-            yield f"{function}({', '.join(args)}, out={self.assigned(out)})"
+            yield f"{function}({', '.join(args)}, out={self.named(out)})"
         elif instruction.function in INFIX and _is_scalar(instruction):
-            yield f"{self.assigned(out)} = {args[0]} {INFIX[instruction.function]} {args[1]}"
+            yield f"{self.named(out)} = {args[0]} {INFIX[instruction.function]} {args[1]}"
         else:
-            yield f"{self.assigned(out)} = {function}({', '.join(args)})"
+            yield f"{self.named(out)} = {function}({', '.join(args)})"
 
     def _is_dot(self, instruction: Instruction) -> bool:
         """Whether a matrix product is one of BLAS's, which `np.dot` calls 0.3 microseconds sooner than `np.matmul`."""
@@ -168,13 +166,13 @@ class _Writer:
         given = [self.expression(instruction.args[0]), *(f"{k}={self.expression(v)}" for k, v in options.items())]
         function = f"np.{instruction.name}.reduce"
         if out in self.plan.places:
-            yield f"{function}({', '.join(given)}, out={self.assigned(out)})"
+            yield f"{function}({', '.join(given)}, out={self.named(out)})"
         else:
-            yield f"{self.assigned(out)} = {function}({', '.join(given)})"
+            yield f"{self.named(out)} = {function}({', '.join(given)})"
 
     def _view(self, instruction: Instruction) -> Iterator[str]:
         if instruction.out in self.plan.places:
-            self.assigned(instruction.out)
+            self.named(instruction.out)
         else:
             yield from self._called(instruction)
 
@@ -182,13 +180,13 @@ class _Writer:
         base, index, value = instruction.args
         out = instruction.out
         if out in self.plan.copied_first:
-            yield f"np.copyto({self.assigned(out)}, {self.expression(base)})"
-        yield f"{self.assigned(out)}[{self.index(index)}] = {self.expression(value)}"
+            yield f"np.copyto({self.named(out)}, {self.expression(base)})"
+        yield f"{self.named(out)}[{self.index(index)}] = {self.expression(value)}"
 
     def _gather(self, instruction: Instruction) -> Iterator[str]:
         parts = ", ".join(map(self.expression, instruction.args[0]))
         yield from textwrap.wrap(
-            f"{self.assigned(instruction.out)}: {parts} side by side",
+            f"{self.named(instruction.out)}: {parts} side by side",
             WIDTH,
             initial_indent="# ",
             subsequent_indent="# ",
@@ -197,13 +195,13 @@ class _Writer:
             yield f"np.copyto({self.constant(part, 'part')}, {self.expression(item)})"
 
     def _draw(self, instruction: Instruction) -> Iterator[str]:
-        yield f"{self.assigned(instruction.out)} = {self.constant(instruction.function, 'draw')}()"
+        yield f"{self.named(instruction.out)} = {self.constant(instruction.function, 'draw')}()"
 
     def _number(self, instruction: Instruction) -> Iterator[str]:
         args = [self.expression(arg) for arg in instruction.args]
         symbol = SYMBOLS.get(instruction.function)
         expression = f" {symbol} ".join(args) if symbol else f"-{args[0]}"
-        yield f"{self.assigned(instruction.out)} = {expression}"
+        yield f"{self.named(instruction.out)} = {expression}"
 
     def _guard(self, instruction: Instruction) -> Iterator[str]:
         value, expected = self.expression(instruction.args[0]), instruction.options["expected"]
@@ -212,7 +210,7 @@ class _Writer:
         yield "    return DEVIATES"
 
     def _effect(self, instruction: Instruction) -> Iterator[str]:
-        self.calls.append(f"{_comment(instruction.origin)}: runs as a call")
+        self.calls.append(f"{described(instruction.origin, WIDTH)}: runs as a call")
         name = self.constant(instruction.function, instruction.name)
         yield f"{name}({', '.join(map(self.expression, instruction.args))})"
 
@@ -224,9 +222,9 @@ class _Writer:
 
     def _called(self, instruction: Instruction) -> Iterator[str]:
         """An assignment of what a function returns."""
-        targets = ", ".join(self.assigned(out) for out in instruction.outs)
+        targets = ", ".join(self.named(out) for out in instruction.outs)
         args, function = instruction.args, instruction.function
-        if function is element or function.__name__ == "viewed":
+        if function in (element, viewed):
             yield f"{targets} = {self.expression(args[0])}[{self.index(args[1])}]"
         elif function is np.transpose and args[1:] in ((), (None,)):
             yield f"{targets} = {self.expression(args[0])}.T"
@@ -234,7 +232,7 @@ class _Writer:
             yield f"{targets} = {self.expression(args[0])}.view({self.expression(args[1])})"
         elif function is copied:
             yield f"{targets} = {self.expression(args[0])}.copy()"
-        elif function.__name__ == "taken":
+        elif function is taken:
             yield f"{targets} = {self.expression(args[0])}[{self.expression(args[1])}]"
         else:
             given = [*map(self.expression, args)]
@@ -314,10 +312,6 @@ class _Writer:
             self.namespace[fresh] = item  # which keeps its id from being given to another
         return self.constants[id(item)]
 
-    def assigned(self, value: Value) -> str:
-        """The name of a value that an instruction makes; one made in place of another keeps its name."""
-        return self.named(value)
-
     def named(self, value: Value, name: str = "") -> str:
         """The name of a value; one that has a place stands in the namespace."""
         if value not in self.names:
@@ -331,15 +325,7 @@ class _Writer:
 
     def fresh(self, name: str) -> str:
         """An unused name like the given one."""
-        words = re.findall(r"[A-Za-z_]\w*|\d+", name)
-        words.sort(key=str.isdigit)  # `0.weight` becomes weight_0
-        base = "_".join(words) or "v"
-        base += "_" * keyword.iskeyword(base)
-        found, numbers = base, itertools.count(2)
-        while found in self.taken:
-            found = f"{base}_{next(numbers)}"
-        self.taken.add(found)
-        return found
+        return unused(name, self.taken)
 
 
 def _is_dense(item: Any) -> bool:
@@ -359,19 +345,10 @@ def _is_risky(instruction: Instruction) -> bool:
         return False
     by_constant = instruction.name == "divide" and not isinstance(instruction.args[1], Value)
     return (instruction.name in RISKY and not by_constant) or (
-        instruction.kind == "call" and instruction.name not in ("taken", "vdot")
+        instruction.kind == "call" and instruction.function not in (taken, np.vdot)
     )
 
 
 def _may_vary(instruction: Instruction) -> bool:
     """Whether the shape of what a call returns may depend on values, as that of NumPy's `x[mask]` does."""
-    return instruction.function not in (copied, assigned) and instruction.name not in ("taken", "vdot")
-
-
-def _comment(origin: Origin) -> str:
-    """Which operation of the user's, or which rule of it."""
-    if not origin.where:
-        return f"{origin.phase}: {origin.op}"
-    place = Location(*origin.where)
-    what = f"{origin.op}" if origin.phase == "forward" else f"derivative of {origin.op}"
-    return f"{what}, {place}: {place.expression}"[:WIDTH]
+    return instruction.function not in (copied, taken, np.vdot)

@@ -21,18 +21,6 @@ def simplified(program: Program) -> None:
     _drop_unread(program)
 
 
-def substitute(program: Program, known: dict[Value, Any], start: int = 0) -> None:
-    """Put other values in the place of some, in all instructions from `start` on and in what is kept."""
-    if not known:
-        return
-    rename = _renaming(known)
-    for instruction in program.instructions[start:]:
-        instruction.args = replaced(instruction.args, rename)
-        instruction.options = replaced(instruction.options, rename)
-    program.results = replaced(program.results, rename)
-    program.stores = [(memory, rename(value)) for memory, value in program.stores]
-
-
 def _renaming(known: dict[Value, Any]) -> Callable[[Any], Any]:
     return lambda item: known.get(item, item) if isinstance(item, Value) else item
 

@@ -10,6 +10,7 @@ from tinygrad_sm.compiler.arguments import arrays_of, as_tensors, names_of
 from tinygrad_sm.compiler.capture import captured_twice, refuse_within_capture
 from tinygrad_sm.compiler.compiled import Compiled, as_numpy, loss_of
 from tinygrad_sm.compiler.program import DEVIATES, Array
+from tinygrad_sm.compiler.surroundings import Surroundings
 from tinygrad_sm.display import describe
 from tinygrad_sm.effects import note_overwrite
 from tinygrad_sm.engine.tensor import Tensor
@@ -20,6 +21,8 @@ from tinygrad_sm.optim.clipping import check_limit
 
 class CompiledStep(Compiled):
     """A training step as one call: `step(x, y)` computes the loss, goes back, updates, and returns the loss."""
+
+    what = "a compiled step"
 
     def __init__(
         self,
@@ -46,12 +49,9 @@ class CompiledStep(Compiled):
         self.clip_value = clip_value
 
     def __call__(self, *arguments: Any) -> Any:
-        made = self._latest
-        if made is None or len(arguments) != made.count or not made.fits(*arguments):
-            refuse_within_capture("a compiled step called")
-            made = self._find(arguments)
-            if made is None:
-                return self._first(arguments)
+        made = self._find(arguments)
+        if made is None:
+            return self._first(arguments)
         arrays = arguments if made.only_arrays else arrays_of(arguments)
         result = self._run(made, (*arrays, self.optimizer.lr))
         if result is DEVIATES:
@@ -63,12 +63,12 @@ class CompiledStep(Compiled):
         """Make a program, and take the step as it is written."""
         began = time.perf_counter()
         optimizer = self.optimizer
-        groups = _groups(optimizer)
+        groups, surroundings = _groups(optimizer), Surroundings(self.function)
         captured, constants = captured_twice(self.function, as_tensors(arguments))
         self._names = names_of(self.function, arguments)
         loss = loss_of(captured.result)
         _check_parameters(optimizer, loss)
-        lowering = self._lowering(self.function, captured, constants)
+        lowering = self._lowering(surroundings, captured, constants)
         slopes = lowering.backward(loss, optimizer.params)
         lowering.watch_for_nan(slopes)
         flat = [lowering.gather([slopes[i] for i in group], data.shape) for group, data, _ in groups]
@@ -79,7 +79,7 @@ class CompiledStep(Compiled):
         for (_, data, state), each in zip(groups, flat, strict=True):
             lowering.update(optimizer, data, each, state)
         lowering.finish(captured.result)
-        made = self._keep(self.function, arguments, lowering, captured, optimizer)
+        made = self._keep(surroundings, arguments, lowering, captured, optimizer)
         made.seconds = time.perf_counter() - began
         return self._eagerly(captured.result)
 

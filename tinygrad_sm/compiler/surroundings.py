@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import operator
 import types
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -47,7 +46,10 @@ class Surroundings:
         """Make it a condition that every variable holds what it held."""
         for (name, place), value in zip(self.variables, self.values, strict=True):
             where = f".get({name!r})" if isinstance(place, dict) else ".cell_contents"
-            conditions.same(conditions.name(place) + where, value)
+            if isinstance(value, SIMPLE):
+                conditions.alike(conditions.name(place) + where, value)
+            else:
+                conditions.same(conditions.name(place) + where, value)
 
     def called(self) -> dict[int, str]:
         """What the function calls the things around it, by their ids."""
@@ -55,10 +57,7 @@ class Surroundings:
 
     def changed(self) -> str:
         """The name of a variable that holds something else now; empty if none does."""
-        current = self._now()
-        if all(map(operator.is_, current, self.values)):  # nearly always, and in a fraction of a microsecond
-            return ""
-        for each, now, then in zip(self.variables, current, self.values, strict=True):
+        for each, now, then in zip(self.variables, self._now(), self.values, strict=True):
             if now is not then and not (type(now) is type(then) and isinstance(now, SIMPLE) and now == then):
                 return each.name
         return ""

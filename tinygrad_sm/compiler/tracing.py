@@ -22,6 +22,7 @@ from tinygrad_sm.engine.primitive import PRIMITIVES, Primitive
 from tinygrad_sm.location import INSIDE, PACKAGE
 from tinygrad_sm.numpy_calls import PLAIN, flat
 from tinygrad_sm.operand import Operand
+from tinygrad_sm.ops.reduction import normalised
 
 
 class UntraceableError(Exception):
@@ -87,8 +88,7 @@ class Memory:
 class Trace:
     """A program in the making.
 
-    `whole` asks operations for their simplest form, without row blocks and threads of their own. A value's memory is
-    known by `values`: the program's constants by their bytes, what outlives a call by its identity.
+    `whole` asks operations for their simplest form, without row blocks and threads of their own.
     """
 
     def __init__(self, *, whole: bool = False) -> None:
@@ -132,15 +132,23 @@ class Trace:
             raise UntraceableError(f"{ufunc.__name__}.reduce with a traced option")
         options = {key: each for key, each in options.items() if each is not None and each is not np._NoValue}
         result = ufunc.reduce(array.example, axis=axis, **options)
-        axes = None if axis is None else tuple(i % array.ndim for i in (axis if isinstance(axis, tuple) else (axis,)))
+        axes = None if axis is None else normalised(axis, array.ndim)
         return self.emit("reduce", ufunc, (array,), {"axis": axes, **options}, result)
 
     def guarded(self, condition: Any) -> bool:
         """The truth value of a traced array or number here; the program applies only where it is the same."""
         expected = bool(condition.example)
-        args, options = (condition.read(),), {"expected": expected}
-        self.program.instructions.append(Instruction("guard", bool, args, options, (), self.origin))
+        self._guard(bool, condition, expected)
         return expected
+
+    def guard_against_nan(self, array: Traced) -> None:
+        """Let the program apply only where an array holds no NaN: the sum of its squares is none."""
+        square: Any = np.vdot(array, array)
+        self._guard(np.isnan, square, False)
+
+    def _guard(self, function: Callable[..., Any], condition: Any, expected: bool) -> None:
+        args, options = (condition.read(),), {"expected": expected}
+        self.program.instructions.append(Instruction("guard", function, args, options, (), self.origin))
 
     def attempt(
         self, function: Callable[..., Any], args: Sequence[Any], options: dict[str, Any], origin: Origin
@@ -167,7 +175,7 @@ class Trace:
     ) -> Any:
         """Write a function down as one call."""
         self.calls.append((origin, why))
-        examples, named = replaced(tuple(args), _example_of), replaced(options, _example_of)
+        examples, named = replaced(tuple(args), example_of), replaced(options, example_of)
         if "residual" in named:
             named["residual"] = named["residual"].copy()  # which a rule may write to
         with np.errstate(all="ignore"):
@@ -194,7 +202,7 @@ class Trace:
     def _keeps_array(self, op: Primitive, args: Sequence[Any], options: dict[str, Any]) -> bool:
         """Whether the residual of an operation is an array in this run."""
         with np.errstate(all="ignore"):
-            out, residual = op.forward(*replaced(tuple(args), _example_of), **replaced(options, _example_of))
+            out, residual = op.forward(*replaced(tuple(args), example_of), **replaced(options, example_of))
         return isinstance(residual, np.ndarray) and not isinstance(out, tuple)
 
 
@@ -261,7 +269,8 @@ def _value_of(item: Any) -> Any:
     return item
 
 
-def _example_of(item: Any) -> Any:
+def example_of(item: Any) -> Any:
+    """What stands for a value in this run; anything else as it is."""
     return item.example if isinstance(item, (Traced, TracedNumber)) else item
 
 
@@ -342,7 +351,7 @@ class Traced(Operand):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         out = kwargs.pop("out", (None,))[0]
-        examples = replaced(inputs, _example_of)
+        examples = replaced(inputs, example_of)
         if method == "__call__" and not kwargs:
             result = self.trace.emit("ufunc", ufunc, inputs, {}, ufunc(*examples))
         elif method == "reduce":
@@ -354,7 +363,7 @@ class Traced(Operand):
     def __array_function__(self, func: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
         if func in REDUCTIONS:
             return self._reduction(REDUCTIONS[func], *args, **kwargs)
-        examples, options = replaced(args, _example_of), replaced(kwargs, _example_of)
+        examples, options = replaced(args, example_of), replaced(kwargs, example_of)
         if func in PLAIN:
             return func(*examples, **options)  # shapes and types alone
         if "out" in kwargs:
@@ -392,13 +401,13 @@ class Traced(Operand):
         return self.trace.emit("call", copied, (self,), {}, self.example.copy())
 
     def __getitem__(self, index: Any) -> Any:
-        example = self.example[replaced(index, _example_of)]
+        example = self.example[replaced(index, example_of)]
         if isinstance(example, np.ndarray) and np.may_share_memory(example, self.example):
             return self.seen_as(viewed, (self, index), {}, example)
         return self.trace.emit("call", element, (self, index), {}, example)
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        example = assigned(self.example, replaced(index, _example_of), _example_of(value))
+        example = assigned(self.example, replaced(index, example_of), example_of(value))
         self.assign(self.trace.emit("put", assigned, (self, index, value), {}, example))
 
     def __ne__(self, other: Any) -> Any:
@@ -473,7 +482,7 @@ def _number_operator(name: str, swapped: bool = False) -> Callable[..., Any]:
 
     def operate(self: TracedNumber, *other: Any) -> Any:
         args = (*other, self) if swapped else (self, *other)
-        trace, examples = self.trace, replaced(args, _example_of)
+        trace, examples = self.trace, replaced(args, example_of)
         if any(isinstance(each, (Traced, np.ndarray)) for each in args):
             return trace.emit("ufunc", ufunc, args, {}, ufunc(*examples))
         result = function(*examples)

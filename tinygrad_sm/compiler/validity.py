@@ -12,10 +12,7 @@ import numpy as np
 
 
 class Conditions:
-    """Comparisons that become one function: `check(left, right)` for each, then `function(arguments)`.
-
-    Left and right are expressions, in which `name(value)` stands for a value.
-    """
+    """Comparisons of expressions with values, which become one function; in expressions `name(value)` is a value."""
 
     def __init__(self) -> None:
         self.namespace: dict[str, Any] = {"__name__": __name__}
@@ -34,6 +31,11 @@ class Conditions:
     def equal(self, expression: str, value: Any) -> None:
         """The expression equals a value."""
         self.lines.append(f"{expression} == {self.name(value)}")
+
+    def alike(self, expression: str, value: Any) -> None:
+        """The expression is a value such as a number or a word: this object, or one of its type that equals it."""
+        name, kind = self.name(value), self.name(type(value))
+        self.lines.append(f"({expression} is {name} or (type({expression}) is {kind} and {expression} == {name}))")
 
     def array_like(self, argument: str, array: Any) -> None:
         """An argument is an array of the same shape, type and layout as another."""

@@ -32,17 +32,18 @@ def restore_axes(g: Array, shape: tuple[int, ...], axis: Axis, keepdims: bool) -
     """A reduced array with length-1 axes where they were reduced away, ready to broadcast against `shape`."""
     if keepdims:
         return g
-    axes = range(len(shape)) if axis is None else _normalised(axis, len(shape))
+    axes = range(len(shape)) if axis is None else normalised(axis, len(shape))
     return g.reshape(tuple(1 if i in axes else n for i, n in enumerate(shape)))
 
 
 def count_reduced(shape: tuple[int, ...], axis: Axis) -> int:
     """How many elements each result of a reduction combines."""
-    axes = range(len(shape)) if axis is None else _normalised(axis, len(shape))
+    axes = range(len(shape)) if axis is None else normalised(axis, len(shape))
     return int(np.prod([shape[i] for i in axes]))
 
 
-def _normalised(axis: int | tuple[int, ...], ndim: int) -> tuple[int, ...]:
+def normalised(axis: int | tuple[int, ...], ndim: int) -> tuple[int, ...]:
+    """One or several axes as a tuple, counted from the first."""
     return tuple(i % ndim for i in (axis if isinstance(axis, tuple) else (axis,))) if ndim else ()
 
 
@@ -195,7 +196,7 @@ def prod_of_others_vjp_x(g: Array, out: Array, x: Array, axis: Axis = None) -> A
 
 def _permutation(ndim: int, axis: Axis) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The axes that stay and those that are reduced."""
-    reduced = tuple(range(ndim)) if axis is None else _normalised(axis, ndim)
+    reduced = tuple(range(ndim)) if axis is None else normalised(axis, ndim)
     return tuple(i for i in range(ndim) if i not in reduced), reduced
 
 

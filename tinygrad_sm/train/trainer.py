@@ -21,6 +21,7 @@ from tinygrad_sm.errors import ArgumentError, DTypeError
 from tinygrad_sm.files import PathLike
 from tinygrad_sm.nn import Module
 from tinygrad_sm.nn import functional as F
+from tinygrad_sm.operand import plain
 from tinygrad_sm.optim import Optimizer
 from tinygrad_sm.randomness import default_generator, generator_or_default
 from tinygrad_sm.train.archive import Arrays
@@ -106,17 +107,15 @@ class Trainer:
                 self.model.train()
                 tally = Tally()
                 for x, y in batches(inputs, targets, batch_size=self.batch_size, rng=self.generator):
-                    if self.compiled:  # the same five lines in one
+                    if self.compiled:  # all of the following in one
                         loss, output = self.compiled(x, y)
-                        tally.add(float(loss), output, y)
-                        progress.step(tally.means())
-                        continue
-                    self.optimizer.zero_grad()
-                    output = self.model(Tensor(x))
-                    loss = self.loss(output, y)
-                    loss.backward()
-                    self.optimizer.step()
-                    tally.add(loss.item(), output.data, y)
+                    else:
+                        self.optimizer.zero_grad()
+                        output = self.model(Tensor(x))
+                        loss = self.loss(output, y)
+                        loss.backward()
+                        self.optimizer.step()
+                    tally.add(loss.item(), plain(output), y)
                     progress.step(tally.means())
 
                 row = {"epoch": len(self.history) + 1, **tally.means("train_")}

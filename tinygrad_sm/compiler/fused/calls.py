@@ -12,10 +12,11 @@ from tinygrad_sm.compiler.fused.kernels import Kernel, kernel_of, rows_of
 from tinygrad_sm.compiler.fused.layout import native_strides
 from tinygrad_sm.compiler.fused.nests import Group, Nest, Single
 from tinygrad_sm.compiler.fused.plan import Plan, Segment
-from tinygrad_sm.compiler.fused.source import INDENT, WIDTH, described
+from tinygrad_sm.compiler.fused.source import INDENT, WIDTH
 from tinygrad_sm.compiler.fused.storage import Lent
 from tinygrad_sm.compiler.numpy_code import SYMBOLS, UPDATE
 from tinygrad_sm.compiler.program import DEVIATES, Instruction, Value
+from tinygrad_sm.compiler.wording import described
 from tinygrad_sm.numpy_calls import without_warnings
 
 
@@ -140,7 +141,7 @@ class Caller:
         """Write the call of what is not compiled."""
         assert isinstance(group, Single)
         instruction = group.instruction
-        origin = described(instruction.origin)
+        origin = described(instruction.origin, WIDTH)
         self.report.append(f"NumPy call, for want of a loop: {instruction.name} ({origin})"[:WIDTH])
         if instruction.kind == "effect":
             self._begin_update()

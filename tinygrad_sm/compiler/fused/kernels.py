@@ -18,14 +18,15 @@ from tinygrad_sm.compiler.fused.source import (
     FUNCTIONS,
     INDENT,
     LETTERS,
+    WIDTH,
     Function,
     combined,
-    described,
     nested,
     position,
     starting,
 )
 from tinygrad_sm.compiler.program import Instruction, Value
+from tinygrad_sm.compiler.wording import described
 
 HEADER = f'''\
 """Made by tinygrad_sm."""
@@ -136,7 +137,7 @@ def _flattened(name: str, value: Value) -> str:
 def comment_on(group: Group) -> list[str]:
     """Which of the user's operations a group computes."""
     instructions = [s.instruction for s in group.statements] if isinstance(group, Nest) else [group.instruction]
-    return list(dict.fromkeys(described(each.origin) for each in instructions))
+    return list(dict.fromkeys(described(each.origin, WIDTH) for each in instructions))
 
 
 def _completed(plan: Plan, function: Function, nest: Nest) -> list[str]:

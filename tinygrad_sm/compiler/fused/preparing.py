@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_sm.compiler.planning import laid_out
 from tinygrad_sm.compiler.program import Instruction, Program, Value, replaced
 from tinygrad_sm.compiler.tracing import converted
+from tinygrad_sm.ops.reduction import count_reduced, normalised
 from tinygrad_sm.optim.clipping import total_norm
 
 
@@ -129,9 +131,9 @@ def _example(item: Any) -> Any:
     """Some array laid out like a value."""
     if not isinstance(item, Value) or item.kind == "number":
         return 1.0 if isinstance(item, Value) else item
-    order = sorted(range(item.ndim), key=lambda i: -abs(item.strides[i]))
-    dense = np.ones([item.shape[i] for i in order], item.dtype)
-    return dense.transpose(np.argsort(order)) if order else dense
+    example = laid_out(np.empty(item.nbytes, np.uint8), item)
+    example.fill(1)
+    return example
 
 
 def _opened(instruction: Instruction) -> list[Instruction]:
@@ -175,7 +177,7 @@ def _norm(instruction: Instruction) -> list[Instruction]:
 def _mean(maker: _Maker, a: Value, axis: Any = None, keepdims: bool = False) -> Value:
     axes = _axes(a, axis)
     total = maker("reduce", np.add, a, axis=axes, keepdims=keepdims)
-    return maker("ufunc", np.divide, total, _count(a, axes))
+    return maker("ufunc", np.divide, total, count_reduced(a.shape, axes))
 
 
 def _var(maker: _Maker, a: Value, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Value:
@@ -183,7 +185,7 @@ def _var(maker: _Maker, a: Value, axis: Any = None, ddof: int = 0, keepdims: boo
     centred = maker("ufunc", np.subtract, a, _mean(maker, a, axes, keepdims=True))
     square = maker("ufunc", np.multiply, centred, centred)
     total = maker("reduce", np.add, square, axis=axes, keepdims=keepdims)
-    return maker("ufunc", np.divide, total, max(_count(a, axes) - ddof, 0))
+    return maker("ufunc", np.divide, total, max(count_reduced(a.shape, axes) - ddof, 0))
 
 
 def _std(maker: _Maker, a: Value, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Value:
@@ -196,13 +198,7 @@ def _clip(maker: _Maker, a: Value, a_min: Any = None, a_max: Any = None) -> Valu
 
 
 def _axes(a: Value, axis: Any) -> tuple[int, ...] | None:
-    if axis is None:
-        return None
-    return tuple(i % a.ndim for i in (axis if isinstance(axis, tuple) else (axis,)))
-
-
-def _count(a: Value, axes: tuple[int, ...] | None) -> int:
-    return int(np.prod([n for i, n in enumerate(a.shape) if axes is None or i in axes]))
+    return None if axis is None else normalised(axis, a.ndim)
 
 
 _OPENED: dict[Any, tuple[Callable[..., Value], tuple[str, ...]]] = {

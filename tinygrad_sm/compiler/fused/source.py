@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import keyword
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,8 +9,8 @@ import numpy as np
 
 from tinygrad_sm.compiler.fused.elements import NAMES, STARTS
 from tinygrad_sm.compiler.fused.storage import Place, Storage
-from tinygrad_sm.compiler.program import Instruction, Origin, Value
-from tinygrad_sm.location import Location
+from tinygrad_sm.compiler.program import Instruction, Value
+from tinygrad_sm.compiler.wording import base_name, unused
 
 LETTERS = "ijklmnopq"  # of the loops
 INDENT = "    "
@@ -61,23 +58,12 @@ class Names:
 
     def add(self, instruction: Instruction) -> None:
         """Name what an instruction makes after the operation that it belongs to."""
-        phase, op, _ = instruction.origin
-        base = {"forward": op, "backward": f"g_{op}"}.get(phase, instruction.name)
         for out in instruction.outs:
-            self.known[out] = self.fresh(out.name or base)
+            self.known[out] = self.fresh(out.name or base_name(instruction))
 
     def fresh(self, name: str) -> str:
         """An unused name like the given one."""
-        words = re.findall(r"[A-Za-z_]\w*|\d+", name)
-        words.sort(key=str.isdigit)  # `0.weight` becomes weight_0
-        base = "_".join(words) or "v"
-        base += "_" * keyword.iskeyword(base)
-        numbers = itertools.count(2)
-        found = base
-        while found in self.taken:
-            found = f"{base}_{next(numbers)}"
-        self.taken.add(found)
-        return found
+        return unused(name, self.taken)
 
 
 class Function:
@@ -174,12 +160,3 @@ def nested(heads: Sequence[str], lines: Sequence[str]) -> list[str]:
         return []
     nested = [INDENT * i + head for i, head in enumerate(heads)]
     return nested + [INDENT * len(heads) + line for line in lines]
-
-
-def described(origin: Origin) -> str:
-    """Which operation of the user's, or which rule of it, and where it stands."""
-    if not origin.where:
-        return f"{origin.phase}: {origin.op}"
-    place = Location(*origin.where)
-    what = origin.op if origin.phase == "forward" else f"derivative of {origin.op}"
-    return f"{what}, {place}: {place.expression}"[:WIDTH]
