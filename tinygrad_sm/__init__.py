@@ -14,7 +14,6 @@ import typing as _typing
 
 from tinygrad_sm import data, errors, nn, ops, optim, train
 from tinygrad_sm.checking.finite_differences import gradcheck
-from tinygrad_sm.compiler import compile, compile_step
 from tinygrad_sm.engine.primitive import primitive
 from tinygrad_sm.engine.tape import no_grad
 from tinygrad_sm.engine.tensor import Tensor
@@ -26,6 +25,7 @@ from tinygrad_sm.threads import get_num_threads, set_num_threads
 
 if _typing.TYPE_CHECKING:
     from tinygrad_sm import debug
+    from tinygrad_sm.compiler import compile, compile_step
 
 __version__ = "0.1.0"
 
@@ -56,9 +56,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> _typing.Any:
-    """Import `tg.debug` when it is first asked for: who trains does not wait for what shows."""
+    """Import the readers of the tape when they are first asked for: who trains does not wait for them."""
     if name == "debug":
         return _importlib.import_module(f"{__name__}.{name}")
+    if name in ("compile", "compile_step"):
+        globals()[name] = getattr(_importlib.import_module(f"{__name__}.compiler"), name)
+        return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

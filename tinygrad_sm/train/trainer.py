@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import operator
 import time
@@ -14,7 +15,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tinygrad_sm.compiler import compile_step
 from tinygrad_sm.data import batches
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import ArgumentError, DTypeError
@@ -77,7 +77,10 @@ class Trainer:
         self.notes = dict(notes or {})
         self.progress = progress
         self.compile = "numpy" if compile is True else compile
-        self.compiled = compile_step(self._loss, optimizer, backend=self.compile) if self.compile else None
+        self.compiled = None
+        if self.compile:
+            compiler = importlib.import_module("tinygrad_sm.compiler")  # which nobody else waits for
+            self.compiled = compiler.compile_step(self._loss, optimizer, backend=self.compile)
         self.history = History()
         self._run: dict[str, Any] = {}  # what has to be the same when the run is resumed
         self.best: Arrays = {}  # the weights after the epoch with the lowest validation loss
