@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import ArgumentError
-from tinygrad_sm.optim.optimizer import Optimizer
+from tinygrad_sm.optim.optimizer import Optimizer, Params
 from tinygrad_sm.optim.storage import Array, State
 
 
@@ -30,21 +28,25 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Tensor],
+        params: Params,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
+        self.betas = betas
+        self.eps = eps
+        self.weight_decay = weight_decay
+        super().__init__(params, lr)
+
+    def check_settings(self) -> None:
+        super().check_settings()
+        betas, eps, weight_decay = self.betas, self.eps, self.weight_decay
         if not all(0 <= beta < 1 for beta in betas) or not (eps >= 0 and weight_decay >= 0):
             raise ArgumentError(
                 f"{type(self).__name__}: betas={betas}, eps={eps}, weight_decay={weight_decay}",
                 remedy="betas lie from 0 up to, but not including, 1; the others are not negative",
             )
-        super().__init__(params, lr)
-        self.betas = betas
-        self.eps = eps
-        self.weight_decay = weight_decay
 
     def start(self, data: Array) -> State:
         return {"steps": np.array(0), "mean": np.zeros_like(data), "square": np.zeros_like(data)}
@@ -81,7 +83,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        params: Iterable[Tensor],
+        params: Params,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from tinygrad_sm.display import describe
 from tinygrad_sm.effects import note_overwrite
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import ArgumentError, DTypeError, GradientError, ShapeError, StateError, warn
+from tinygrad_sm.optim.groups import ParamGroup, divided
 from tinygrad_sm.optim.storage import SMALL, Array, FlatStorage, State, held_elsewhere, side_by_side
 from tinygrad_sm.state import fitted
 
@@ -19,25 +22,31 @@ CHUNK = 8192  # elements updated by one call; Adam's temporaries for 34,000 left
 MOVES = 20  # how often arrays that were replaced are moved together again, before each is updated where it is
 SETTINGS = (bool, int, float, str, tuple, np.generic)
 
+Params: TypeAlias = Iterable[Tensor] | Iterable[Mapping[str, Any]]
+
 
 class Optimizer:
     """Base of the optimisers: a subclass writes `update` and, if it remembers anything between steps, `start`.
 
-    Args: params: the tensors to train, leaves that require a gradient; lr: learning rate, settable at any time.
+    Args: params: the tensors to train, leaves that require a gradient, or dicts of `params` and what a group of them
+    sets for itself (`param_groups`); lr: learning rate, of every group without one of its own, settable at any time.
     Raises ArgumentError for no parameters, one given twice or a negative rate, GradientError for one without gradient.
 
     A subclass whose `update` works element by element, in place, may say so: `elementwise = True`. Its small parameters
-    then lie side by side in one array and are updated by one call, as arrays of one axis.
+    then lie side by side in one array and are updated by one call, as arrays of one axis. Both see the settings of the
+    group as attributes.
     """
 
     elementwise: ClassVar[bool] = False
 
-    def __init__(self, params: Iterable[Tensor], lr: float) -> None:
+    def __init__(self, params: Params, lr: float) -> None:
         self.lr = lr
+        self._own: list[dict[str, Any]] = [{}]  # what each group sets for itself
         if not isinstance(params, Iterable):
             remedy = "pass model.parameters(), or a list of tensors"
             raise DTypeError(f"{type(self).__name__}: the parameters are {type(params).__name__}", remedy=remedy)
-        self.params = [params] if isinstance(params, Tensor) else list(params)
+        given = [params] if isinstance(params, Tensor) else list(params)
+        self.params, self._member, self._own = divided(self, given)
         if not self.params:
             raise ArgumentError(f"{self} was given no parameters", remedy="pass model.parameters()")
         for i, p in enumerate(self.params):
@@ -50,9 +59,10 @@ class Optimizer:
             raise ArgumentError(
                 f"{self} was given a parameter twice", remedy="model.parameters() has each of them once"
             )
-        if not lr >= 0:
-            raise ArgumentError(f"{self}: a negative learning rate", remedy="pass lr=0.1, say")
-        self.state = [self.start(p.data) for p in self.params]
+        for group in range(len(self._own)):
+            with self.in_group(group):
+                self.check_settings()
+        self.state = [self._start(group, p.data) for group, p in zip(self._member, self.params, strict=True)]
         self._warnings: set[str] = set()
         self._storages: list[FlatStorage] = []
         self._moves = 0
@@ -70,36 +80,96 @@ class Optimizer:
         """Move `data` in place against its gradient `g`, with the arrays that `start` made."""
         raise TypeError(f"{type(self).__name__} has no update(self, data, g, state): write one")
 
-    def step(self) -> None:
-        """Update every parameter that has a gradient. Warns where the gradients were used by a step already."""
+    def check_settings(self) -> None:
+        """Refuse settings that make no sense; each group's own are the attributes while it is asked."""
+        if not self.lr >= 0:
+            raise ArgumentError(f"{self}: a negative learning rate", remedy="pass lr=0.1, say")
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient. Warns where the gradients were used by a step already.
+
+        Args: closure: clears the gradients, computes the loss, goes back and returns it; called before the update, for
+        loops that suit `LBFGS` too. Returns its loss.
+        """
+        loss = closure() if closure else None
         together = [storage for storage in self._storages if storage.gather()]
         others = [storage for storage in self._storages if storage not in together]
         indices = self._alone if not others else _indices_outside(together, len(self.params))
-        apart = [(self.params[i], self.state[i]) for i in indices if self.params[i].grad is not None]
+        apart = [i for i in indices if self.params[i].grad is not None]
         if apart or not together:
-            self._check([p for p, _ in apart], bool(together))
+            self._check([self.params[i] for i in apart], bool(together))
         for storage in together:
-            self.update(storage.data, storage.grad, storage.state)
+            self._update(self._member[storage.indices[0]], storage.data, storage.grad, storage.state)
             note_overwrite(storage.data)
             for p in storage.params:
                 p._used_grad = p.grad
         if apart:
             self._step_apart(apart, others)
+        return loss
 
-    def _step_apart(self, apart: Sequence[tuple[Tensor, State]], storages: Sequence[FlatStorage]) -> None:
+    def _step_apart(self, apart: Sequence[int], storages: Sequence[FlatStorage]) -> None:
         """Update parameters one by one, among them those of storages that cannot be updated as a whole."""
         for storage in storages:
             storage.part()
-        for p, state in apart:
+        for i in apart:
+            p = self.params[i]
             assert p.grad is not None
-            self.update(p._data, p.grad, state)
+            self._update(self._member[i], p._data, p.grad, self.state[i])
             p._used_grad = p.grad
-        note_overwrite(*[p._data for p, _ in apart])
+        note_overwrite(*[self.params[i]._data for i in apart])
         if not all(storage.holds() for storage in storages):
             self._move_together()
         else:
             for storage in storages:
                 storage.join()
+
+    def _update(self, group: int, data: Array, g: Array, state: State) -> None:
+        if self._own[group]:
+            with self.in_group(group):
+                self.update(data, g, state)
+        else:
+            self.update(data, g, state)
+
+    def _start(self, group: int, data: Array) -> State:
+        with self.in_group(group):
+            return self.start(data)
+
+    @contextmanager
+    def in_group(self, group: int) -> Iterator[None]:
+        """Have the settings of a group as attributes, and keep what becomes of its own ones."""
+        own = self._own[group]
+        before = {name: getattr(self, name) for name in own if hasattr(self, name)}
+        for name, value in own.items():
+            setattr(self, name, value)
+        try:
+            yield
+        finally:
+            for name in own:
+                own[name] = getattr(self, name)
+                if name in before:
+                    setattr(self, name, before[name])
+                else:
+                    delattr(self, name)
+
+    @property
+    def param_groups(self) -> tuple[ParamGroup, ...]:
+        """The groups of parameters, of which each is a dict of its settings; one if no groups were given."""
+        return tuple([ParamGroup(self, group) for group in range(len(self._own))])
+
+    def rates(self) -> list[float]:
+        """The learning rate of each group."""
+        return [own.get("lr", self.lr) for own in self._own]
+
+    def set_rates(self, rates: Sequence[float], lr: float | None = None) -> None:
+        """Give every group its learning rate; those that had the optimiser's go on to, as long as that is the same.
+
+        Args: lr: the optimiser's; that of the first group without one of its own if None.
+        """
+        followers = [rate for own, rate in zip(self._own, rates, strict=True) if "lr" not in own]
+        self.lr = lr if lr is not None else followers[0] if followers else self.lr
+        for own, rate in zip(self._own, rates, strict=True):
+            if "lr" in own or rate != self.lr:
+                own["lr"] = rate
 
     def _check(self, params: Sequence[Tensor], others: bool) -> None:
         """Refuse what is no gradient of its parameter, and warn of a step that does nothing or too much."""
@@ -155,22 +225,23 @@ class Optimizer:
         self._alone = _indices_outside(storages, len(self.params))
 
     def _groups(self, indices: Iterable[int]) -> list[list[int]]:
-        """Parameters that can lie side by side: of one dtype, with equal counts of steps."""
+        """Parameters that can lie side by side: of one group and dtype, with equal counts of steps."""
         groups: dict[Any, list[int]] = {}
         for i in indices:
             data, state = self.params[i].data, self.state[i]
-            fresh = self.start(data.reshape(-1))
+            fresh = self._start(self._member[i], data.reshape(-1))
             kinds = [(name, array.dtype) for name, array in fresh.items()]
             if data.flags.c_contiguous and kinds == [(name, array.dtype) for name, array in state.items()]:
                 counts = tuple([state[name].item() for name, array in fresh.items() if array.ndim == 0])
-                groups.setdefault((data.dtype, counts), []).append(i)
+                groups.setdefault((self._member[i], data.dtype, counts), []).append(i)
         return list(groups.values())
 
     def _storage(self, indices: Sequence[int]) -> FlatStorage:
-        return FlatStorage(self.params, self.state, indices, self.start)
+        start = functools.partial(self._start, self._member[indices[0]])
+        return FlatStorage(self.params, self.state, indices, start)
 
     def flatten(self) -> list[FlatStorage]:
-        """All parameters and their state in flat arrays, one storage for each dtype and count of steps.
+        """All parameters and their state in flat arrays, one storage for each group, dtype and count of steps.
 
         Arrays and state become views there, and `update(storage.data, storage.grad, storage.state)` moves all of them.
         The same storages are returned as long as they hold. None where `update` does not work element by element.
@@ -198,26 +269,36 @@ class Optimizer:
             p.grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        """The learning rate and a copy of what is kept for each parameter, as a flat dict: `lr`, `0.velocity`, ..."""
-        return {"lr": self.lr, **{name: array.copy() for name, array in self._arrays()}}
+        """The learning rate and a copy of what is kept for each parameter, as a flat dict: `lr`, `0.velocity`, ...
+
+        Where there are several groups, each has its rate: `groups.0.lr`, ...
+        """
+        return {"lr": self.lr, **self._group_rates(), **{name: array.copy() for name, array in self._arrays()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned; all of it is checked before anything is changed.
 
         Raises StateError if it is not the state of such an optimiser over parameters of the same shapes.
         """
-        own = {"lr": np.array(0.0), **dict(self._arrays())}
+        rates = {name: np.array(0.0) for name in ("lr", *self._group_rates())}
+        own = {**rates, **dict(self._arrays())}
         if not isinstance(state, Mapping) or state.keys() != own.keys():
             given = ", ".join(map(str, state)) if isinstance(state, Mapping) else type(state).__name__
             raise StateError(f"{self}: takes {', '.join(own)}, not {given}", remedy="pass what state_dict() returned")
         remedy = "give the optimiser parameters of the same shapes in the same order"
         values = {name: fitted(state[name], array, f"{self}: {name}", remedy) for name, array in own.items()}
-        self.lr = values["lr"].item()
+        lr, *others = [values[name].item() for name in rates]
+        self.set_rates(others or [lr], lr)
         self._part()
         for name, array in self._arrays():
             np.copyto(array, values[name])
         for storage in self._storages:
             storage.join()
+
+    def _group_rates(self) -> dict[str, float]:
+        """The rates of several groups, under the names of a flat dict."""
+        rates = self.rates()
+        return {f"groups.{group}.lr": rate for group, rate in enumerate(rates)} if len(rates) > 1 else {}
 
     def _arrays(self) -> Iterator[tuple[str, Array]]:
         """What is kept, under the names of a flat dict."""
@@ -226,14 +307,15 @@ class Optimizer:
     def __getstate__(self) -> dict[str, Any]:
         """What a pickle or a copy takes along: what is kept of each parameter, apart from that of the others."""
         state = [{name: array.copy() for name, array in kept.items()} for kept in self.state]
-        return {**vars(self), "state": state, "_storages": []}
+        return {**vars(self), "state": state, "_storages": [], "_own": [dict(own) for own in self._own]}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._move_together()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(lr={self.lr})"
+        groups = f", {len(self._own)} groups" if len(self._own) > 1 else ""
+        return f"{type(self).__name__}(lr={self.lr}{groups})"
 
 
 def _indices_outside(storages: Sequence[FlatStorage], count: int) -> list[int]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import ArgumentError
-from tinygrad_sm.optim.optimizer import Optimizer
+from tinygrad_sm.optim.optimizer import Optimizer, Params
 from tinygrad_sm.optim.storage import Array, State
 
 
@@ -30,21 +28,24 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Tensor],
+        params: Params,
         lr: float,
         momentum: float = 0.0,
         nesterov: bool = False,
         weight_decay: float = 0.0,
     ) -> None:
-        if not (0 <= momentum < 1 and weight_decay >= 0):
-            remedy = "momentum lies from 0 up to, but not including, 1; weight_decay is not negative"
-            raise ArgumentError(f"SGD: momentum={momentum}, weight_decay={weight_decay}", remedy=remedy)
-        if nesterov and not momentum:
-            raise ArgumentError("SGD: nesterov=True needs momentum", remedy="pass momentum=0.9, say")
         self.momentum = momentum
         self.nesterov = nesterov
         self.weight_decay = weight_decay
         super().__init__(params, lr)
+
+    def check_settings(self) -> None:
+        super().check_settings()
+        if not (0 <= self.momentum < 1 and self.weight_decay >= 0):
+            remedy = "momentum lies from 0 up to, but not including, 1; weight_decay is not negative"
+            raise ArgumentError(f"SGD: momentum={self.momentum}, weight_decay={self.weight_decay}", remedy=remedy)
+        if self.nesterov and not self.momentum:
+            raise ArgumentError("SGD: nesterov=True needs momentum", remedy="pass momentum=0.9, say")
 
     def start(self, data: Array) -> State:
         return {"velocity": np.zeros_like(data)} if self.momentum else {}
