@@ -55,6 +55,8 @@ class Made:
         self.attributes = _attributes(self.modules)
         self.changes = changes()
         self.optimizer = optimizer
+        self.moving = [*lowering.settings[0]][1:] if optimizer else []
+        self.numbers_set = _numbers_set(optimizer) if optimizer else []
         self.arrays_kept = _arrays_kept(optimizer)
         self.surroundings = surroundings
         self.seconds = 0.0
@@ -74,16 +76,34 @@ class Made:
             if tensor._edge:  # None once it is frozen
                 conditions.same(f"{name}._edge", tensor._edge)
         if optimizer:
-            name = conditions.name(optimizer)
-            conditions.same(f"type({name}.lr)", type(optimizer.lr))  # NumPy's numbers have a precision
-            for setting, value in optimizer.settings():
-                if setting not in moved:
-                    conditions.equal(f"{name}.{setting}", value)
+            self._expect_settings(optimizer, moved)
             for kept in optimizer.state:
                 for key, array in kept.items():
                     conditions.same(f"{conditions.name(kept)}.get({key!r})", array)
         conditions.lines.append(f"{conditions.name(module)}._changes == {conditions.name(self)}.changes")
         self.surroundings.expect(conditions)
+
+    def _expect_settings(self, optimizer: Optimizer, moved: Collection[str]) -> None:
+        """Make a condition of each setting, and of the type alone of those that are given with each call."""
+        conditions, name = self._conditions, self._conditions.name(optimizer)
+        for own in optimizer.own_settings():
+            owned = f"{conditions.name(own)}.get" if own or len(optimizer.own_settings()) > 1 else ""
+            for setting in ("lr", *(each for each, _ in optimizer.settings() if each not in moved)):
+                expression = f"{owned}({setting!r}, {name}.{setting})" if owned else f"{name}.{setting}"
+                value = own.get(setting, getattr(optimizer, setting))
+                if setting != "lr" and setting not in self.moving:
+                    conditions.equal(expression, value)
+                elif isinstance(value, tuple):
+                    conditions.equal(f"[*map(type, {expression})]", [*map(type, value)])
+                else:
+                    conditions.same(f"type({expression})", type(value))  # NumPy's numbers have a precision
+
+    def moved_settings(self) -> list[str]:
+        """The names of numbers that the optimiser was set to, and is no more."""
+        if self.optimizer is None:
+            return []
+        pairs = zip(_numbers_set(self.optimizer), self.numbers_set, strict=False)
+        return [name for now, then in pairs for name in now if now[name] != then.get(name)]
 
     def serve(self, arguments: Sequence[Any]) -> None:
         """Be ready for arguments like these: if all of them are arrays, one short function asks for everything."""
@@ -111,6 +131,18 @@ def _never(*arguments: Any) -> bool:
 def _arrays_kept(optimizer: Optimizer | None) -> list[int]:
     """How many arrays an optimiser keeps of each parameter."""
     return [len(kept) for kept in optimizer.state] if optimizer else []
+
+
+def _numbers_set(optimizer: Optimizer) -> list[dict[str, Any]]:
+    """The numbers, and tuples of them, that each group of an optimiser is set to, but for the learning rate."""
+    names = [name for name, value in optimizer.settings() if _is_number(value)]
+    return [{name: own.get(name, getattr(optimizer, name)) for name in names} for own in optimizer.own_settings()]
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return bool(value) and all(map(_is_number, value))
+    return isinstance(value, (float, np.floating))
 
 
 def _attributes(modules: Sequence[Module]) -> list[tuple[bool, dict[str, Any]]]:

@@ -41,7 +41,7 @@ class Lowering:
         self.arrays: dict[int, Any] = {}
         self.residuals: dict[int, Any] = {}  # by the id of the output
         self.tested: list[Value] = []  # what the engine would look for NaN in
-        self.rate: Any = None  # the learning rate, which is given with each call
+        self.settings: list[dict[str, Any]] = []  # of each group of parameters, those that are given with each call
         self.moved: set[str] = set()  # what an update changes of its optimiser
         for i, each in enumerate(captured.inputs):
             self.arrays[id(each._data)] = self.trace.given("input", each._data, f"x{i}")
@@ -190,12 +190,25 @@ class Lowering:
         bounds = [largest_finite(limit, each.dtype) for each in flat]
         return [np.minimum(np.maximum(each, -bound), bound) for each, bound in zip(flat, bounds, strict=True)]
 
-    def update(self, optimizer: Any, data: Array, gradient: Any, state: Mapping[str, Array]) -> None:
+    def let_move(self, optimizer: Any, names: Sequence[str]) -> None:
+        """Have settings of an optimiser given with each call: the learning rate of each group, and those of these names."""
+        for group in optimizer.param_groups:
+            self.settings.append({name: self._number(group[name], name) for name in ("lr", *names)})
+
+    def _number(self, value: Any, name: str) -> Any:
+        if isinstance(value, tuple):
+            return tuple([self._number(each, name) for each in value])
+        return self.trace.number(value, name)
+
+    def update(self, optimizer: Any, group: int, data: Array, gradient: Any, state: Mapping[str, Array]) -> None:
         """Write down an optimiser's update of an array, in place; as one call where it cannot be traced."""
+        with optimizer.in_group(group):
+            self._update(optimizer, group, data, gradient, state)
+
+    def _update(self, optimizer: Any, group: int, data: Array, gradient: Any, state: Mapping[str, Array]) -> None:
         origin = Origin("update", type(optimizer).__name__)
         variables = {name: self.trace.given("memory", array, name) for name, array in state.items()}
         traced = self.trace.given("memory", data, "parameters")
-        self.rate = self.rate or self.trace.number(optimizer.lr, "lr")
         given, before = dict(variables), {name: each.value for name, each in variables.items()}
         old = traced.value
         start = len(self.program.instructions)
@@ -204,7 +217,7 @@ class Lowering:
             own = Traced(self.trace, gradient.read(), gradient.example)
         moved: set[str] = set()
         try:
-            with _unmoved(optimizer, self.rate) as moved:
+            with _unmoved(optimizer, self.settings[group]) as moved:
                 self.trace.attempt(optimizer.update, (traced, own, given), {}, origin)
             if moved:
                 raise UntraceableError(f"it changes {', '.join(sorted(moved))} of the optimiser")
@@ -213,7 +226,7 @@ class Lowering:
             del self.program.instructions[start:]
             self.trace.calls.append((origin, str(error)))
             args = (old, gradient.read() if isinstance(gradient, Traced) else gradient, *before.values())
-            function = _updating(optimizer, tuple(state))
+            function = _updating(optimizer, group, tuple(state))
             self.program.instructions.append(Instruction("effect", function, args, {}, (), origin))
             self.moved |= moved
             return
@@ -233,12 +246,14 @@ def _in_tuples(results: Any) -> Any:
 
 
 @contextmanager
-def _unmoved(optimizer: Any, rate: Any) -> Iterator[set[str]]:
-    """Let an optimiser have another learning rate, and afterwards be as it was; gives the names of what had changed."""
-    before, moved, original = dict(vars(optimizer)), set[str](), optimizer.lr
+def _unmoved(optimizer: Any, settings: Mapping[str, Any]) -> Iterator[set[str]]:
+    """Let an optimiser have other settings, and afterwards be as it was; gives the names of what had changed."""
+    before, moved = dict(vars(optimizer)), set[str]()
+    original = {name: before[name] for name in settings}
     generators = [(name, each) for name, each in before.items() if isinstance(each, np.random.Generator)]
     states = [each.bit_generator.state for _, each in generators]
-    optimizer.lr = before["lr"] = rate
+    vars(optimizer).update(settings)
+    before.update(settings)
     try:
         yield moved
     finally:
@@ -248,13 +263,14 @@ def _unmoved(optimizer: Any, rate: Any) -> Iterator[set[str]]:
                 moved.add(name)
                 each.bit_generator.state = state
         vars(optimizer).clear()
-        vars(optimizer).update(before, lr=original)
+        vars(optimizer).update(before, **original)
 
 
-def _updating(optimizer: Any, names: tuple[str, ...]) -> Callable[..., None]:
+def _updating(optimizer: Any, group: int, names: tuple[str, ...]) -> Callable[..., None]:
     """An optimiser's update as a function of arrays, of which the gradient may be that of other parameters, too."""
 
     def update(data: Array, gradient: Array, *state: Array) -> None:
-        optimizer.update(data, gradient.copy(), dict(zip(names, state, strict=True)))
+        with optimizer.in_group(group):
+            optimizer.update(data, gradient.copy(), dict(zip(names, state, strict=True)))
 
     return update

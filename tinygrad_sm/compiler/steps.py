@@ -47,13 +47,14 @@ class CompiledStep(Compiled):
         self.optimizer = optimizer
         self.clip_norm = clip_norm
         self.clip_value = clip_value
+        self._moving: dict[str, None] = {}  # settings that were seen to change, such as a momentum that is cycled
 
     def __call__(self, *arguments: Any) -> Any:
         made = self._find(arguments)
         if made is None:
             return self._first(arguments)
         arrays = arguments if made.only_arrays else arrays_of(arguments)
-        result = self._run(made, (*arrays, self.optimizer.lr))
+        result = self._run(made, (*arrays, *self.optimizer.numbers(made.moving)))
         if result is DEVIATES:
             return self._eagerly(self.function(*as_tensors(arguments)))
         note_overwrite(*made.written)
@@ -64,6 +65,7 @@ class CompiledStep(Compiled):
         began = time.perf_counter()
         optimizer = self.optimizer
         groups, surroundings = _groups(optimizer), Surroundings(self.function)
+        self._moving.update(dict.fromkeys(self._latest.moved_settings() if self._latest else ()))
         captured, constants = captured_twice(self.function, as_tensors(arguments))
         self._names = names_of(self.function, arguments)
         loss = loss_of(captured.result)
@@ -76,8 +78,9 @@ class CompiledStep(Compiled):
             flat = lowering.clipped_by_norm(flat, slopes, self.clip_norm)
         if self.clip_value is not None:
             flat = lowering.clipped_by_value(flat, self.clip_value)
-        for (_, data, state), each in zip(groups, flat, strict=True):
-            lowering.update(optimizer, data, each, state)
+        lowering.let_move(optimizer, [*self._moving])
+        for (group, data, state), each in zip(groups, flat, strict=True):
+            lowering.update(optimizer, optimizer.group_of(group[0]), data, each, state)
         lowering.finish(captured.result)
         made = self._keep(surroundings, arguments, lowering, captured, optimizer)
         made.seconds = time.perf_counter() - began

@@ -156,9 +156,24 @@ class Optimizer:
         """The groups of parameters, of which each is a dict of its settings; one if no groups were given."""
         return tuple([ParamGroup(self, group) for group in range(len(self._own))])
 
+    def group_of(self, i: int) -> int:
+        """The number of the group that parameter number i belongs to."""
+        return self._member[i]
+
+    def own_settings(self) -> list[dict[str, Any]]:
+        """What each group sets for itself; the other settings are the optimiser's attributes."""
+        return self._own
+
     def rates(self) -> list[float]:
         """The learning rate of each group."""
         return [own.get("lr", self.lr) for own in self._own]
+
+    def numbers(self, names: Sequence[str] = ()) -> list[float]:
+        """The learning rate and other numbers of each group, one after another, tuples of them opened."""
+        if not names:
+            return self.rates()
+        values = [own.get(name, getattr(self, name)) for own in self._own for name in ("lr", *names)]
+        return [each for value in values for each in (value if isinstance(value, tuple) else (value,))]
 
     def set_rates(self, rates: Sequence[float], lr: float | None = None) -> None:
         """Give every group its learning rate; those that had the optimiser's go on to, as long as that is the same.
