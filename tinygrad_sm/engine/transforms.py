@@ -11,6 +11,7 @@ import numpy as np
 from tinygrad_sm.engine.tape import RECORDING, Sweep
 from tinygrad_sm.engine.tensor import Tensor, from_edge
 from tinygrad_sm.errors import DTypeError, GradientError
+from tinygrad_sm.variables import involves_others
 
 
 def gradients(output: Tensor, inputs: Any, create_graph: bool = False, *, cotangent: Any = None) -> Any:
@@ -61,12 +62,11 @@ def value_and_grad(f: Callable[..., Any], argnum: int | Sequence[int] = 0) -> Ca
         recording = RECORDING.get()
         token = RECORDING.set(True)  # a surrounding no_grad is about the surrounding tape
         try:
-            inputs = {i: _variable(args[i]) for i in positions}
+            inputs = {i: variable(args[i]) for i in positions}
             output = f(*[inputs.get(i, arg) for i, arg in enumerate(args)], **kwargs)
             if not isinstance(output, Tensor):
                 raise DTypeError(f"grad: the function returned {type(output).__name__}, not a Tensor")
-            own = [x._edge for x in inputs.values()]
-            nested = recording and any(node.op is None and (node, 0) not in own for node in output.tape())
+            nested = involves_others(output.tape(), [x._edge for x in inputs.values()]) and recording
             slopes: list[Any] = [Tensor(np.zeros(x.shape, x.dtype)) for x in inputs.values()]
             if output.requires_grad:
                 slopes = gradients(output, inputs.values(), create_graph=nested)
@@ -81,7 +81,7 @@ def value_and_grad(f: Callable[..., Any], argnum: int | Sequence[int] = 0) -> Ca
     return differentiated
 
 
-def _variable(value: Any) -> Tensor:
+def variable(value: Any) -> Tensor:
     """A tensor to differentiate by: a new leaf, or a value of its own where the argument carries a gradient already."""
     if isinstance(value, Tensor) and value.requires_grad:
         return +value  # type: ignore[no-any-return]
