@@ -1,4 +1,4 @@
-"""Adam and AdamW: steps scaled by running estimates of the gradient's mean and size."""
+"""Adam, AdamW and NAdam: steps scaled by running estimates of the gradient's mean and size."""
 
 from __future__ import annotations
 
@@ -94,3 +94,68 @@ class AdamW(Adam):
     def update(self, data: Array, g: Array, state: State) -> None:
         data -= self.lr * self.weight_decay * data
         self._move(data, g, state)
+
+
+class NAdam(Adam):
+    """Adam with Nesterov's momentum: p = p - lr ((1 - u) g / (1 - U) + u' m / (1 - U u')) / (sqrt(v^) + eps).
+
+    u = b1 (1 - 0.96**(t momentum_decay) / 2), u' the same a step later, U the product of all u so far; m, v^ as in `Adam`.
+    Args: decoupled_weight_decay: p = p - lr weight_decay p first, instead of adding to the gradient, as `AdamW`.
+    Raises ArgumentError as `Optimizer`.
+    Source: T. Dozat, Incorporating Nesterov momentum into Adam, ICLR workshop 2016.
+
+    >>> w = Tensor([1.0], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> NAdam([w], lr=0.1).step()
+    >>> w.data.round(4)
+    array([0.8944])
+    """
+
+    elementwise = True
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum_decay: float = 4e-3,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        self.momentum_decay = momentum_decay
+        self.decoupled_weight_decay = decoupled_weight_decay
+        super().__init__(params, lr, betas, eps, weight_decay)
+
+    def check_settings(self) -> None:
+        super().check_settings()
+        if not self.momentum_decay >= 0:
+            raise ArgumentError(
+                f"NAdam: momentum_decay={self.momentum_decay}", remedy="momentum_decay is not negative"
+            )
+
+    def start(self, data: Array) -> State:
+        return {**super().start(data), "product": np.array(1.0)}
+
+    def update(self, data: Array, g: Array, state: State) -> None:
+        if self.decoupled_weight_decay:
+            data -= self.lr * self.weight_decay * data
+        elif self.weight_decay:
+            g = g + self.weight_decay * data
+        self._move(data, g, state)
+
+    def _move(self, data: Array, g: Array, state: State) -> None:
+        beta1, beta2 = self.betas
+        mean, square, product = state["mean"], state["square"], state["product"]
+        state["steps"] += 1
+        now = beta1 * (1 - 0.5 * np.power(0.96, self.momentum_decay * state["steps"]))
+        later = beta1 * (1 - 0.5 * np.power(0.96, self.momentum_decay * (state["steps"] + 1)))
+        product *= now
+        mean *= beta1
+        mean += (1 - beta1) * g
+        square *= beta2
+        square += (1 - beta2) * np.square(g)
+        weight_g = ((1 - now) / (1 - product)).astype(data.dtype)
+        weight_mean = (later / (1 - product * later)).astype(data.dtype)
+        unbiased_square = square / (1 - np.power(beta2, state["steps"])).astype(data.dtype)
+        data -= self.lr * (weight_g * g + weight_mean * mean) / (np.sqrt(unbiased_square) + self.eps)
