@@ -62,6 +62,7 @@ def gradcheck(
             return tuple(derivative(f, operands[:n], checked, operands[n:], create_graph=recorded))
 
         first_order.__name__ = f"derivative of {_name(f)}"
+        first_order.parameters = _parameters(f)  # type: ignore[attr-defined]
         gradcheck(first_order, [*values, *cotangents], order - 1, eps=eps, atol=atol, rtol=rtol, seed=seed + 1)
     return True
 
@@ -109,11 +110,17 @@ def _difference(f: Callable[..., Any], i: int, got: Any, expected: Any, atol: fl
     wrong = ~np.isclose(got, expected, rtol, atol)
     distance = np.where(wrong, np.nan_to_num(np.abs(got - expected), nan=np.inf), -1)
     worst = tuple(int(i) for i in np.unravel_index(np.argmax(distance), distance.shape))
-    argument = f"argument {i} ({f.parameters[i]})" if isinstance(f, Primitive) else f"argument {i}"
+    names = _parameters(f)
+    argument = f"argument {i} ({names[i]})" if i < len(names) else f"argument {i}"
     return (
         f"{_name(f)}: the gradient for {argument} {got.shape} is wrong in {wrong.sum()} of {wrong.size} elements, most "
         f"at {worst}: got {got[worst]:.6g}, finite differences give {expected[worst]:.6g}"
     )
+
+
+def _parameters(f: Callable[..., Any]) -> Sequence[str]:
+    """The names of the arguments, where f is an operation or a sample of one."""
+    return getattr(f, "parameters", ())
 
 
 def _name(f: Callable[..., Any]) -> str:
