@@ -14,8 +14,8 @@ from tinygrad_sm.compiler.surroundings import Surroundings
 from tinygrad_sm.display import describe
 from tinygrad_sm.effects import note_overwrite
 from tinygrad_sm.engine.tensor import Tensor
-from tinygrad_sm.errors import ArgumentError, DTypeError, GradientError
-from tinygrad_sm.optim import Optimizer, clip_grad_norm, clip_grad_value
+from tinygrad_sm.errors import ArgumentError, CaptureError, DTypeError, GradientError
+from tinygrad_sm.optim import LBFGS, Optimizer, clip_grad_norm, clip_grad_value
 from tinygrad_sm.optim.clipping import check_limit
 
 
@@ -36,6 +36,11 @@ class CompiledStep(Compiled):
         if not isinstance(optimizer, Optimizer):
             remedy = "pass optim.SGD(model.parameters(), lr=0.1), say"
             raise DTypeError(f"compile_step: optimizer={describe(optimizer)}", remedy=remedy)
+        if isinstance(optimizer, LBFGS):
+            raise CaptureError(
+                "compile_step: LBFGS goes on or stops as the values of the loss say, which no straight line of code does",
+                remedy="call optimizer.step(closure) uncompiled, or take Adam",
+            )
         if type(optimizer).step is not Optimizer.step:
             raise ArgumentError(
                 f"compile_step: {type(optimizer).__name__} has a step() of its own, which a program would pass by",

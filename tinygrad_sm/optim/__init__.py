@@ -5,6 +5,7 @@ from __future__ import annotations
 from tinygrad_sm.optim.adagrad import Adadelta, Adagrad
 from tinygrad_sm.optim.adam import Adam, AdamW, NAdam
 from tinygrad_sm.optim.clipping import clip_grad_norm, clip_grad_value
+from tinygrad_sm.optim.lbfgs import LBFGS
 from tinygrad_sm.optim.optimizer import Optimizer
 from tinygrad_sm.optim.rmsprop import RMSprop
 from tinygrad_sm.optim.schedules import (
@@ -21,6 +22,7 @@ from tinygrad_sm.optim.schedules import (
 from tinygrad_sm.optim.sgd import SGD
 
 __all__ = [
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adagrad",

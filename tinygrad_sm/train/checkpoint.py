@@ -36,6 +36,7 @@ class Checkpoint:
     model: Arrays
     optimizer: dict[str, Any]
     best: Arrays
+    schedule: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def check_run(self, run: Mapping[str, Any], path: PathLike) -> None:
         """Raise StateError unless a run with this description is the one that was interrupted."""
@@ -60,6 +61,7 @@ def save_checkpoint(path: PathLike, checkpoint: Checkpoint) -> None:
         "history": checkpoint.history,
         "generators": checkpoint.generators,
         "optimizer": numbers,
+        "schedule": checkpoint.schedule,
     }
     groups = {"model": checkpoint.model, "optimizer": arrays, "best": checkpoint.best}
     named = {f"{group}/{name}": array for group, members in groups.items() for name, array in members.items()}
@@ -82,6 +84,7 @@ def load_checkpoint(path: PathLike) -> Checkpoint:
             model=groups["model"],
             optimizer={**header["optimizer"], **groups["optimizer"]},
             best=groups["best"],
+            schedule=dict(header.get("schedule", {})),
         )
     except (KeyError, TypeError, ValueError):
         raise FileError(f"{path}: the header is incomplete", remedy="start afresh, without resuming") from None

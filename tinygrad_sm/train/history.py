@@ -23,7 +23,8 @@ class History(Sequence[Row]):
     """One row for each epoch, a dict with those of `COLUMNS` that were measured; a sequence, oldest first.
 
     `train_loss` and `train_accuracy` are means over the epoch, taken while the weights were changing and dropout was
-    on; those of validation are measured at its end. `lr` is the learning rate, `seconds` how long the epoch took.
+    on; those of validation are measured at its end. `lr` is the learning rate at its end (of the first group of
+    parameters, before a schedule that moves by epochs moves it), `seconds` how long the epoch took.
 
     >>> history = History([{"epoch": 1, "train_loss": 0.7}, {"epoch": 2, "train_loss": 0.5}])
     >>> history

@@ -22,7 +22,7 @@ from tinygrad_sm.files import PathLike
 from tinygrad_sm.nn import Module
 from tinygrad_sm.nn import functional as F
 from tinygrad_sm.operand import plain
-from tinygrad_sm.optim import Optimizer
+from tinygrad_sm.optim import LBFGS, Optimizer, Schedule
 from tinygrad_sm.randomness import default_generator, generator_or_default
 from tinygrad_sm.train.archive import Arrays
 from tinygrad_sm.train.checkpoint import Checkpoint, Keeper, load_checkpoint
@@ -36,10 +36,11 @@ Pair: TypeAlias = tuple[Array, Array]  # inputs and targets
 class Trainer:
     """Trains a model: `fit`, then `evaluate` and `predict`.
 
-    Args: loss: takes (output, targets), gives a scalar mean; generator: shuffles, the library's default one if None;
-    patience: stop after so many epochs without a lower validation loss, and go back to the best weights; checkpoint: a
-    file to resume from; notes: JSON to keep in it; progress=False: print nothing; compile: True or a backend of
-    `tg.compile_step`, for several times the speed on a small model. Raises ArgumentError, DTypeError.
+    Args: loss: takes (output, targets), gives a scalar mean; schedule: moves the learning rate after each epoch, or
+    each batch if it says per_step; generator: shuffles, the library's default one if None; patience: stop after so many
+    epochs without a lower validation loss, and go back to the best weights; checkpoint: a file to resume from; notes:
+    JSON to keep in it; progress=False: print nothing; compile: True or a backend of `tg.compile_step`, for several
+    times the speed on a small model. Raises ArgumentError, DTypeError.
 
     >>> from tinygrad_sm import data, nn, optim
     >>> model = nn.MLP([2, 16, 2], generator=np.random.default_rng(0))
@@ -55,6 +56,7 @@ class Trainer:
         optimizer: Optimizer,
         loss: Callable[[Any, Any], Any] = F.cross_entropy,
         *,
+        schedule: Schedule | None = None,
         batch_size: int = 32,
         generator: np.random.Generator | None = None,
         patience: int | None = None,
@@ -67,8 +69,15 @@ class Trainer:
             wrong = f"loss={loss!r}" if not callable(loss) else f"optimizer={optimizer!r}"
             remedy = "pass F.cross_entropy, and optim.SGD(model.parameters(), lr=0.1), say"
             raise DTypeError(f"Trainer: {wrong}", remedy=remedy)
+        if isinstance(optimizer, LBFGS):
+            remedy = "call optimizer.step(closure) in a loop of your own, as in the docstring of LBFGS"
+            raise ArgumentError("Trainer: LBFGS computes the loss of a batch several times", remedy=remedy)
+        if schedule is not None and getattr(schedule, "optimizer", None) is not optimizer:
+            remedy = "make it for this optimiser, as optim.StepLR(optimizer, 10)"
+            raise ArgumentError(f"Trainer: schedule={schedule!r} is none of {optimizer}", remedy=remedy)
         self.model = model
         self.optimizer = optimizer
+        self.schedule = schedule
         self.loss = loss
         self.batch_size = _count("batch_size", batch_size)
         self.generator = generator_or_default(generator)
@@ -118,6 +127,8 @@ class Trainer:
                         loss = self.loss(output, y)
                         loss.backward()
                         self.optimizer.step()
+                    if self.schedule and self.schedule.per_step:
+                        self.schedule.step(loss.item())
                     tally.add(loss.item(), plain(output), y)
                     progress.step(tally.means())
 
@@ -125,8 +136,10 @@ class Trainer:
                 if checked is not None:
                     validated = measure(self.model, self.loss, *checked)
                     row |= {f"validation_{name}": value for name, value in validated.items()}
-                row |= {"lr": self.optimizer.lr, "seconds": round(time.perf_counter() - began, 4)}
+                row |= {"lr": self.optimizer.rates()[0], "seconds": round(time.perf_counter() - began, 4)}
                 self._end_epoch(row)
+                if self.schedule and not self.schedule.per_step:
+                    self.schedule.step(row.get("validation_loss", row["train_loss"]))
                 keeper.keep(self._checkpoint)
                 progress.end_epoch(row)
 
@@ -182,7 +195,7 @@ class Trainer:
             if not math.isfinite(row.get(name, 0)):
                 raise ArgumentError(
                     f"fit: the {part} loss became {row[name]} in epoch {row['epoch']}",
-                    remedy=f"take a smaller learning rate than {self.optimizer.lr}, or smaller inputs",
+                    remedy=f"take a smaller learning rate than {row['lr']}, or smaller inputs",
                 )
         self.history.append(row)
         if self.patience is not None and self.history.best_epoch == len(self.history):
@@ -190,8 +203,10 @@ class Trainer:
 
     def _describe(self) -> dict[str, Any]:
         """What has to be the same when a run goes on; a learning rate may be changed by a schedule and does not."""
+        schedule = self.schedule
+        scheduled = {"schedule": [type(schedule).__name__, schedule.settings()]} if schedule else {}
         rounding = {"backend": self.compile} if self.compile == "numba" else {}  # numpy's is that of no backend
-        return rounding | {
+        return rounding | scheduled | {
             "batch size": self.batch_size,
             "patience": self.patience,
             "optimiser": [type(self.optimizer).__name__, _settings(self.optimizer)],
@@ -214,6 +229,7 @@ class Trainer:
             generators=[dict(generator.bit_generator.state) for generator in self._generators()],
             model=self.model.state_dict(),
             optimizer=self.optimizer.state_dict(),
+            schedule=self.schedule.state_dict() if self.schedule else {},
             best=self.best,
         )
 
@@ -221,6 +237,8 @@ class Trainer:
         """Take over the state of an interrupted run."""
         self.model.load_state_dict(saved.model)
         self.optimizer.load_state_dict(saved.optimizer)
+        if self.schedule:
+            self.schedule.load_state_dict(saved.schedule)
         for generator, state in zip(self._generators(), saved.generators, strict=True):
             generator.bit_generator.state = state
         self.history, self.best = History(saved.history), saved.best
@@ -240,5 +258,18 @@ def _count(name: str, value: object) -> int:
 def _settings(optimizer: Optimizer) -> dict[str, Any]:
     """The numbers that were chosen when the optimiser was made, in the form in which JSON gives them back."""
     chosen = {name: value for name, value in vars(optimizer).items() if name not in ("lr", "steps") and name[0] != "_"}
+    return _numbers_of(chosen) | _groups_of(optimizer)
+
+
+def _numbers_of(chosen: Mapping[str, Any]) -> dict[str, Any]:
     numbers = {name: value for name, value in chosen.items() if isinstance(value, (bool, int, float, str))}
     return numbers | {name: list(value) for name, value in chosen.items() if isinstance(value, tuple)}
+
+
+def _groups_of(optimizer: Optimizer) -> dict[str, Any]:
+    """What groups of parameters set for themselves, and how many parameters are in them, where there are several."""
+    groups = optimizer.param_groups
+    if len(groups) == 1:
+        return {}
+    own = [{name: value for name, value in each.items() if name != "lr"} for each in optimizer.own_settings()]
+    return {"groups": [[len(group["params"]), _numbers_of(each)] for group, each in zip(groups, own, strict=True)]}
