@@ -217,11 +217,13 @@ def _check_writes(call: SampleCall, outputs: Sequence[Tensor]) -> None:
             sweep.contribution = rule(*arguments, **options)
             changed = [value for value, old in zip(held, before, strict=True) if not _equal(value, old)]
             if changed:
-                names = inspect.signature(rule).parameters
-                written = [name for name, value in zip(names, arguments, strict=False) if _among(value, changed)]
-                what = f"{call.__name__}: {rule.__name__} writes to {' and '.join(written)}"
-                remedy = "compute a new array; only a residual may be overwritten, if its memory is its own"
-                raise InPlaceError(what, remedy=remedy)
+                break
+        else:
+            return
+    named = zip(inspect.signature(rule).parameters, arguments, strict=False)
+    written = " and ".join([name for name, value in named if _among(value, changed)])
+    remedy = "compute a new array; only a residual may be overwritten, if its memory is its own"
+    raise InPlaceError(f"{call.__name__}: {rule.__name__} writes to {written}", remedy=remedy)
 
 
 def _check_memory(call: SampleCall) -> None:
