@@ -75,9 +75,11 @@ def parser() -> argparse.ArgumentParser:
     smoothing = f"share of each label to spread over all classes ({usual['label_smoothing']})"
     add("--label-smoothing", type=_share, metavar="S", help=smoothing)
     add("--optimizer", choices=command.USUAL, help=f"({usual['optimizer']})")
-    add("--lr", type=_rate, help="learning rate (0.003; for sgd 0.05)")
-    add("--momentum", type=_share, metavar="M", help="of sgd (0.9)")
+    add("--lr", type=_rate, help="learning rate (0.003; for sgd and adagrad 0.05, rmsprop 0.001, adadelta 1)")
+    add("--momentum", type=_share, metavar="M", help="of sgd (0.9) or rmsprop (0)")
     add("--weight-decay", type=_rate, metavar="W", help="(0; for adamw 0.01)")
+    falling = "of the learning rate: to a tenth in each third, half a wave to 0, up and down, or at a standstill (none)"
+    add("--schedule", choices=command.SCHEDULES, help=falling)
     add("--batch-size", type=_count, metavar="N", help=f"examples in a step ({usual['batch_size']})")
     add("--epochs", type=_count, metavar="N", help=f"passes over the training part ({usual['epochs']})")
     add("--seed", type=_seed, metavar="N", help=f"of the split, the weights, the order and dropout ({usual['seed']})")

@@ -1,4 +1,4 @@
-"""Where the optimisers and schedules go: against arrays that PyTorch gave (`reference/make_trajectories.py` made them)."""
+"""Where the optimisers and schedules go: against arrays that PyTorch gave (by `reference/make_trajectories.py`)."""
 
 import json
 import pathlib

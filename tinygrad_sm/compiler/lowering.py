@@ -191,7 +191,7 @@ class Lowering:
         return [np.minimum(np.maximum(each, -bound), bound) for each, bound in zip(flat, bounds, strict=True)]
 
     def let_move(self, optimizer: Any, names: Sequence[str]) -> None:
-        """Have settings of an optimiser given with each call: the learning rate of each group, and those of these names."""
+        """Have settings of an optimiser given with each call: each group's learning rate, and those of these names."""
         for group in optimizer.param_groups:
             self.settings.append({name: self._number(group[name], name) for name in ("lr", *names)})
 

@@ -38,7 +38,7 @@ class CompiledStep(Compiled):
             raise DTypeError(f"compile_step: optimizer={describe(optimizer)}", remedy=remedy)
         if isinstance(optimizer, LBFGS):
             raise CaptureError(
-                "compile_step: LBFGS goes on or stops as the values of the loss say, which no straight line of code does",
+                "compile_step: LBFGS goes on or stops as the loss says, which no straight line of code does",
                 remedy="call optimizer.step(closure) uncompiled, or take Adam",
             )
         if type(optimizer).step is not Optimizer.step:

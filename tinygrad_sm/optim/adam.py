@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import ArgumentError
 from tinygrad_sm.optim.optimizer import Optimizer, Params
 from tinygrad_sm.optim.storage import Array, State
@@ -17,6 +16,7 @@ class Adam(Optimizer):
     Args: betas: b1 and b2; weight_decay: adds weight_decay p to the gradient g. Raises ArgumentError as `Optimizer`.
     Source: D. Kingma and J. Ba, Adam: a method for stochastic optimization, ICLR 2015.
 
+    >>> from tinygrad_sm import Tensor
     >>> w = Tensor([1.0], requires_grad=True)
     >>> (w * w).sum().backward()
     >>> Adam([w], lr=0.1).step()
@@ -75,6 +75,7 @@ class AdamW(Adam):
 
     Source: I. Loshchilov and F. Hutter, Decoupled weight decay regularization, ICLR 2019.
 
+    >>> from tinygrad_sm import Tensor
     >>> AdamW([Tensor([1.0], requires_grad=True)]).weight_decay
     0.01
     """
@@ -99,11 +100,12 @@ class AdamW(Adam):
 class NAdam(Adam):
     """Adam with Nesterov's momentum: p = p - lr ((1 - u) g / (1 - U) + u' m / (1 - U u')) / (sqrt(v^) + eps).
 
-    u = b1 (1 - 0.96**(t momentum_decay) / 2), u' the same a step later, U the product of all u so far; m, v^ as in `Adam`.
+    u = b1 (1 - 0.96**(t momentum_decay) / 2), u' that of the next step, U the product of all u; m, v^ as in `Adam`.
     Args: decoupled_weight_decay: p = p - lr weight_decay p first, instead of adding to the gradient, as `AdamW`.
     Raises ArgumentError as `Optimizer`.
     Source: T. Dozat, Incorporating Nesterov momentum into Adam, ICLR workshop 2016.
 
+    >>> from tinygrad_sm import Tensor
     >>> w = Tensor([1.0], requires_grad=True)
     >>> (w * w).sum().backward()
     >>> NAdam([w], lr=0.1).step()
@@ -130,9 +132,7 @@ class NAdam(Adam):
     def check_settings(self) -> None:
         super().check_settings()
         if not self.momentum_decay >= 0:
-            raise ArgumentError(
-                f"NAdam: momentum_decay={self.momentum_decay}", remedy="momentum_decay is not negative"
-            )
+            raise ArgumentError(f"NAdam: momentum_decay={self.momentum_decay}", remedy="momentum_decay is not negative")
 
     def start(self, data: Array) -> State:
         return {**super().start(data), "product": np.array(1.0)}

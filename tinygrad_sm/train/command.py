@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import functools
 import io
+import math
 import os
 import shlex
 import sys
@@ -23,7 +24,21 @@ from tinygrad_sm.errors import ArgumentError, FileError, MissingExtraError
 from tinygrad_sm.files import replacing
 from tinygrad_sm.nn import MLP, Module
 from tinygrad_sm.nn import functional as F
-from tinygrad_sm.optim import SGD, Adam, AdamW, Optimizer
+from tinygrad_sm.optim import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    AdamW,
+    CosineAnnealingLR,
+    NAdam,
+    OneCycleLR,
+    Optimizer,
+    ReduceLROnPlateau,
+    RMSprop,
+    Schedule,
+    StepLR,
+)
 from tinygrad_sm.train.checkpoint import load_checkpoint
 from tinygrad_sm.train.history import History
 from tinygrad_sm.train.inference import fingerprint
@@ -43,6 +58,7 @@ DEFAULTS: dict[str, Any] = {
     "lr": None,
     "momentum": None,
     "weight_decay": None,
+    "schedule": None,
     "batch_size": 32,
     "epochs": 50,
     "seed": 0,
@@ -55,7 +71,22 @@ USUAL: dict[str, dict[str, float | None]] = {
     "sgd": {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.0},
     "adam": {"lr": 0.003, "momentum": None, "weight_decay": 0.0},
     "adamw": {"lr": 0.003, "momentum": None, "weight_decay": 0.01},
+    "nadam": {"lr": 0.003, "momentum": None, "weight_decay": 0.0},
+    "rmsprop": {"lr": 0.001, "momentum": 0.0, "weight_decay": 0.0},
+    "adagrad": {"lr": 0.05, "momentum": None, "weight_decay": 0.0},
+    "adadelta": {"lr": 1.0, "momentum": None, "weight_decay": 0.0},
 }
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "sgd": SGD,
+    "adam": Adam,
+    "adamw": AdamW,
+    "nadam": NAdam,
+    "rmsprop": RMSprop,
+    "adagrad": Adagrad,
+    "adadelta": Adadelta,
+}
+SCHEDULES = ("step", "cosine", "onecycle", "plateau")
+TO_THE_END = ("step", "cosine", "onecycle")  # which are made for a number of epochs
 
 
 def train(given: Mapping[str, Any], *, output: str | None, resume: bool, quiet: bool) -> int:
@@ -153,12 +184,7 @@ def settle(given: Mapping[str, Any], checkpoint: Path | None) -> dict[str, Any]:
         stored = load_checkpoint(checkpoint).notes.get("settings")
         if not isinstance(stored, dict):
             raise FileError(f"{checkpoint}: was not written by this command", remedy="start afresh, without --resume")
-        for name, value in given.items():
-            if name != "epochs" and value != stored.get(name):
-                raise ArgumentError(
-                    f"--{name.replace('_', '-')} {value} is not what the interrupted run had: {stored.get(name)}",
-                    remedy="leave the option out, or start afresh without --resume",
-                )
+        _check_resumed(given, stored)
         return stored | given
     settings = DEFAULTS | given
     if settings["target"] is None and Path(settings["data"]).is_file():  # said once, for every later use of the model
@@ -171,6 +197,20 @@ def settle(given: Mapping[str, Any], checkpoint: Path | None) -> dict[str, Any]:
     return settings | {name: value for name, value in usual.items() if settings[name] is None}
 
 
+def _check_resumed(given: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+    """Refuse options that the interrupted run did not have."""
+    for name, value in given.items():
+        if name != "epochs" and value != stored.get(name):
+            raise ArgumentError(
+                f"--{name.replace('_', '-')} {value} is not what the interrupted run had: {stored.get(name)}",
+                remedy="leave the option out, or start afresh without --resume",
+            )
+    epochs = given.get("epochs", stored["epochs"])
+    if stored.get("schedule") in TO_THE_END and epochs != stored["epochs"]:
+        problem = f"--epochs {epochs} is not what --schedule {stored['schedule']} was made for: {stored['epochs']}"
+        raise ArgumentError(problem, remedy="leave the option out, or start afresh without --resume")
+
+
 def build(parts: Parts, settings: Mapping[str, Any], checkpoint: Path, *, progress: bool) -> tuple[MLP, Trainer]:
     """The network and its trainer; one generator draws the first weights, shuffles and drops."""
     generator = np.random.default_rng(settings["seed"])
@@ -180,10 +220,12 @@ def build(parts: Parts, settings: Mapping[str, Any], checkpoint: Path, *, progre
     loss: Callable[[Any, Any], Any] = F.mse_loss
     if classes:
         loss = functools.partial(F.cross_entropy, label_smoothing=settings["label_smoothing"])
+    optimizer = _optimizer(model, settings)
     trainer = Trainer(
         model,
-        _optimizer(model, settings),
+        optimizer,
         loss,
+        schedule=_schedule(optimizer, settings, math.ceil(len(parts.train.inputs) / settings["batch_size"])),
         batch_size=settings["batch_size"],
         generator=generator,
         patience=settings["patience"],
@@ -196,11 +238,22 @@ def build(parts: Parts, settings: Mapping[str, Any], checkpoint: Path, *, progre
 
 
 def _optimizer(model: Module, settings: Mapping[str, Any]) -> Optimizer:
-    lr, decay = settings["lr"], settings["weight_decay"]
-    if settings["optimizer"] == "sgd":
-        return SGD(model.parameters(), lr, momentum=settings["momentum"], weight_decay=decay)
-    kind = Adam if settings["optimizer"] == "adam" else AdamW
-    return kind(model.parameters(), lr, weight_decay=decay)
+    momentum = {} if settings["momentum"] is None else {"momentum": settings["momentum"]}
+    make = OPTIMIZERS[settings["optimizer"]]
+    return make(model.parameters(), settings["lr"], weight_decay=settings["weight_decay"], **momentum)
+
+
+def _schedule(optimizer: Optimizer, settings: Mapping[str, Any], steps: int) -> Schedule | None:
+    """How the learning rate goes over the epochs, each of so many steps."""
+    kind, epochs = settings.get("schedule"), settings["epochs"]
+    if kind == "step":
+        return StepLR(optimizer, -(-epochs // 3))
+    if kind == "cosine":
+        return CosineAnnealingLR(optimizer, epochs)
+    if kind == "onecycle":
+        cycled = bool(settings["momentum"]) or "betas" in optimizer.param_groups[0]
+        return OneCycleLR(optimizer, settings["lr"], epochs=epochs, steps_per_epoch=steps, cycle_momentum=cycled)
+    return ReduceLROnPlateau(optimizer, patience=5) if kind == "plateau" else None
 
 
 def write_results(folder: Path, model: MLP, history: History, parts: Parts, settings: Mapping[str, Any]) -> list[str]:

@@ -29,11 +29,12 @@ def describe_run(parts: Parts, model: MLP, settings: Mapping[str, Any]) -> str:
     counts = ", ".join(f"{len(part)} to {what}" for what, part in sizes.items() if part is not None)
     layers = "-".join(map(str, config_of(model)["sizes"]))
     weights = sum(parameter.size for parameter in model.parameters())
+    scheduled = f", schedule {settings['schedule']}" if settings.get("schedule") else ""
     lines = [
         f"{source.name} ({features}, {kind}): {counts}",
         *([source.remark] if source.remark else []),
         f"network: {layers}, {settings['activation']}, dropout {settings['dropout']}, {weights:,} parameters; "
-        f"{settings['optimizer']} with lr {settings['lr']}",
+        f"{settings['optimizer']} with lr {settings['lr']}{scheduled}",
     ]
     smoothing = settings["label_smoothing"]
     if classes and smoothing:

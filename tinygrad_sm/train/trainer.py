@@ -9,7 +9,7 @@ import importlib
 import math
 import operator
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -206,13 +206,20 @@ class Trainer:
         schedule = self.schedule
         scheduled = {"schedule": [type(schedule).__name__, schedule.settings()]} if schedule else {}
         rounding = {"backend": self.compile} if self.compile == "numba" else {}  # numpy's is that of no backend
-        return rounding | scheduled | {
-            "batch size": self.batch_size,
-            "patience": self.patience,
-            "optimiser": [type(self.optimizer).__name__, _settings(self.optimizer)],
-            "parameters": [[name, list(p.shape), str(p.dtype)] for name, p in self.model.named_parameters()],
-            "generators": [type(generator.bit_generator).__name__ for generator in self._generators()],
-        }
+        return (
+            rounding
+            | scheduled
+            | {
+                "batch size": self.batch_size,
+                "patience": self.patience,
+                "optimiser": [
+                    type(self.optimizer).__name__,
+                    _settings(self.optimizer, schedule.moves if schedule else ()),
+                ],
+                "parameters": [[name, list(p.shape), str(p.dtype)] for name, p in self.model.named_parameters()],
+                "generators": [type(generator.bit_generator).__name__ for generator in self._generators()],
+            }
+        )
 
     def _generators(self) -> list[np.random.Generator]:
         """Every generator that training draws from: for shuffling, those in the modules, and the default one."""
@@ -255,10 +262,11 @@ def _count(name: str, value: object) -> int:
     return count
 
 
-def _settings(optimizer: Optimizer) -> dict[str, Any]:
+def _settings(optimizer: Optimizer, moved: Sequence[str]) -> dict[str, Any]:
     """The numbers that were chosen when the optimiser was made, in the form in which JSON gives them back."""
-    chosen = {name: value for name, value in vars(optimizer).items() if name not in ("lr", "steps") and name[0] != "_"}
-    return _numbers_of(chosen) | _groups_of(optimizer)
+    moved = ("lr", "steps", *moved)
+    chosen = {name: value for name, value in vars(optimizer).items() if name not in moved and name[0] != "_"}
+    return _numbers_of(chosen) | _groups_of(optimizer, moved)
 
 
 def _numbers_of(chosen: Mapping[str, Any]) -> dict[str, Any]:
@@ -266,10 +274,10 @@ def _numbers_of(chosen: Mapping[str, Any]) -> dict[str, Any]:
     return numbers | {name: list(value) for name, value in chosen.items() if isinstance(value, tuple)}
 
 
-def _groups_of(optimizer: Optimizer) -> dict[str, Any]:
+def _groups_of(optimizer: Optimizer, moved: Sequence[str]) -> dict[str, Any]:
     """What groups of parameters set for themselves, and how many parameters are in them, where there are several."""
     groups = optimizer.param_groups
     if len(groups) == 1:
         return {}
-    own = [{name: value for name, value in each.items() if name != "lr"} for each in optimizer.own_settings()]
+    own = [{name: value for name, value in each.items() if name not in moved} for each in optimizer.own_settings()]
     return {"groups": [[len(group["params"]), _numbers_of(each)] for group, each in zip(groups, own, strict=True)]}

@@ -1,6 +1,6 @@
 """Where PyTorch's optimisers and schedules go: writes the JSON file beside it. Needs torch, made with 2.13.
 
-    python tests/optim/reference/make_trajectories.py
+python tests/optim/reference/make_trajectories.py
 """
 
 import json
@@ -148,7 +148,11 @@ def plateaus():
 def chained():
     optimizer = two_groups()
     made = torch.optim.lr_scheduler
-    parts = [made.LinearLR(optimizer, 0.2, total_iters=4), made.CosineAnnealingLR(optimizer, 12), made.StepLR(optimizer, 2)]
+    parts = [
+        made.LinearLR(optimizer, 0.2, total_iters=4),
+        made.CosineAnnealingLR(optimizer, 12),
+        made.StepLR(optimizer, 2),
+    ]
     return follow(optimizer, made.SequentialLR(optimizer, parts, milestones=[4, 16]))[0]
 
 
