@@ -124,6 +124,32 @@ def test_jacobian_by_several_arguments_of_several_outputs():
     assert not zeros.any()
 
 
+def test_many_outputs_of_few_inputs_are_done_by_columns_with_the_same_result():
+    rng = np.random.default_rng(0)
+    t, a, b = rng.standard_normal(50), np.array([0.5, -0.2]), np.array(0.3, np.float32)
+
+    def model(a, b):
+        return np.exp(a[0] * t) * b, a[1] * t**2 * b
+
+    for narrowed in (lambda f: f, lambda f: lambda a, b: tuple(out[:1] for out in f(a, b))):  # 2 and then 100 elements
+        (by_a, by_b), (second_by_a, second_by_b) = jacobian(narrowed(model), (0, 1))(a, b)
+        x = t[: len(by_b)]
+        np.testing.assert_allclose(by_a, np.stack([np.exp(a[0] * x) * b * x, 0 * x], 1), rtol=1e-6)
+        np.testing.assert_allclose(by_b, np.exp(a[0] * x), rtol=1e-6)
+        np.testing.assert_allclose(second_by_a, np.stack([0 * x, x * x * b], 1), rtol=1e-6)
+        np.testing.assert_allclose(second_by_b, a[1] * x * x, rtol=1e-6)
+        assert [each.dtype for each in (by_a, by_b, second_by_a, second_by_b)] == [np.float64, np.float32] * 2
+
+    np.testing.assert_array_equal(jacobian(lambda x: np.sqrt(x) * np.ones(3))(0.0), [np.inf] * 3)
+    tall = jacobian(lambda x: np.where(t[:, None] > 0, np.sqrt(x), 0.0))(np.array([0.0, 4.0]))
+    np.testing.assert_array_equal(tall[:, 0, 0], np.where(t > 0, np.inf, 0))
+    np.testing.assert_array_equal(tall[:, 1, 1], np.where(t > 0, 0.25, 0))
+    assert not tall[:, 0, 1].any()
+    w = leaf([2.0])
+    tg.gradients(jacobian(lambda x: np.exp(x * t) * w)(0.0).sum(), w)
+    np.testing.assert_allclose(tg.grad(lambda x: (jacobian(lambda y: y**3 * t)(x) ** 2).sum())(2.0), 36 * 8 * t @ t)
+
+
 def test_hessian_in_closed_form():
     np.testing.assert_allclose(hessian(lambda x: tg.logsumexp(x))(X), np.diag(softmax(X)) - np.outer(*[softmax(X)] * 2))
     S = A.T @ A

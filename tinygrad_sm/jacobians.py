@@ -64,18 +64,14 @@ def jvp(f: Callable[..., Any], primals: Any, tangents: Any) -> tuple[Any, Any]:
     primals, tangents = _sequence(primals), _sequence(tangents)
     record = _recorded("jvp", f, primals, range(len(primals)))
     direction = _end_to_end("jvp: tangent", tangents, record.inputs)
-    recording, create_graph = RECORDING.get(), record.foreign or direction.requires_grad
+    recorded = RECORDING.get() and (record.foreign or direction.requires_grad)
     with _recording():
-        u = Tensor(_generic(record.flat.size), requires_grad=True, dtype=record.flat.dtype)
-        pulled = _flat(_gradients(record.flat, record.inputs, u, create_graph=True))
-        slope = _gradients(pulled, [u], direction, recording and create_graph)[0]
+        u, pulled = _transposed(record)
+        slope = _gradients(pulled, [u], direction, recorded)[0]
         slopes = _pieces(slope, record.outputs)
     arrays = not _tensors_among([*primals, *tangents])
-    values, slopes = (
-        [_given(each, arrays, recording and kept) for each in results]
-        for results, kept in ((record.outputs, record.foreign), (slopes, create_graph))
-    )
-    return _like_output(record, values), _like_output(record, slopes)
+    values = [_given(out, arrays, RECORDING.get() and record.foreign) for out in record.outputs]
+    return _like_output(record, values), _like_output(record, [_given(each, arrays, recorded) for each in slopes])
 
 
 def jacobian(f: Callable[..., Any], argnum: int | Sequence[int] = 0) -> Callable[..., Any]:
@@ -83,7 +79,8 @@ def jacobian(f: Callable[..., Any], argnum: int | Sequence[int] = 0) -> Callable
 
     f takes tensors and returns one, or a tuple. The result has the shape (*output, *argument); it is a tuple of them
     for several outputs, and within it for a tuple of positions. Arrays and tensors as in `vjp`. It takes one backward
-    pass for each element of the output. Raises GradientError for an unknown position, DTypeError for integers.
+    pass for each element of the outputs or of the arguments, whichever are fewer. Raises GradientError for an unknown
+    position, DTypeError for integers.
 
     >>> jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
     array([[2., 0.],
@@ -96,13 +93,12 @@ def jacobian(f: Callable[..., Any], argnum: int | Sequence[int] = 0) -> Callable
         record = _recorded("jacobian", f, args, positions, kwargs)
         recorded, arrays = RECORDING.get() and record.foreign, not _tensors_among(args)
         with _recording():
-            units = np.eye(record.flat.size, dtype=record.flat.dtype)
-            rows = [_gradients(record.flat, record.inputs, Tensor(unit), recorded) for unit in units]
-            by_input = []
-            for i, x in enumerate(record.inputs):
-                stacked = np.stack([row[i] for row in rows]) if rows else Tensor(np.zeros((0, *x.shape), x.dtype))
-                blocks = _blocks(stacked, record.outputs, x.shape)
-                by_input.append([_given(block, arrays, recorded) for block in blocks])
+            few = 0 < sum(x.size for x in record.inputs) < record.flat.size
+            stacked = (_by_columns if few else _by_rows)(record, recorded)
+            by_input = [
+                [_given(block, arrays, recorded) for block in _blocks(each, record.outputs, x.shape)]
+                for each, x in zip(stacked, record.inputs, strict=True)
+            ]
         if isinstance(argnum, int):
             return _like_output(record, by_input[0])
         return _like_output(record, list(zip(*by_input, strict=True)))
@@ -196,6 +192,31 @@ def _pulled_back(name: str, record: _Record, cotangents: Any, arrays: bool) -> t
     recorded = RECORDING.get() and (record.foreign or flat.requires_grad)
     results = _gradients(record.flat, record.inputs, flat, recorded)
     return tuple([_given(each, arrays and not _tensors_among(cotangents), recorded) for each in results])
+
+
+def _transposed(record: _Record) -> tuple[Tensor, Any]:
+    """A cotangent u of the outputs, and u @ J as one recorded vector: linear in u, so that its vjp by u is a jvp."""
+    u = Tensor(_generic(record.flat.size), requires_grad=True, dtype=record.flat.dtype)
+    return u, _flat(_gradients(record.flat, record.inputs, u, create_graph=True))
+
+
+def _by_rows(record: _Record, recorded: bool) -> list[Any]:
+    """For each input the derivatives (all outputs, *input), by a vjp for each row."""
+    units = np.eye(record.flat.size, dtype=record.flat.dtype)
+    rows = [_gradients(record.flat, record.inputs, Tensor(unit), recorded) for unit in units]
+    if not rows:
+        return [Tensor(np.zeros((0, *x.shape), x.dtype)) for x in record.inputs]
+    return [np.stack(each) for each in zip(*rows, strict=True)]
+
+
+def _by_columns(record: _Record, recorded: bool) -> list[Any]:
+    """The same by a jvp for each column: with the 1000 residuals of a fit by 3 parameters a hundred times faster."""
+    u, pulled = _transposed(record)
+    units = np.eye(pulled.size, dtype=pulled.dtype)
+    matrix = np.stack([_gradients(pulled, [u], Tensor(unit), recorded)[0] for unit in units], axis=1)
+    ends = np.cumsum([x.size for x in record.inputs])
+    parts = [matrix[:, end - x.size : end] for end, x in zip(ends, record.inputs, strict=True)]
+    return [part.reshape((len(matrix), *x.shape)).astype(x.dtype) for part, x in zip(parts, record.inputs, strict=True)]
 
 
 def _gradients(output: Tensor, inputs: Sequence[Tensor], cotangent: Tensor, create_graph: bool) -> list[Tensor]:
