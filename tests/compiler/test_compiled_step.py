@@ -40,8 +40,21 @@ OPTIMIZERS = {
     "adam": lambda params: optim.Adam(params, lr=0.01),
     "adam with decay": lambda params: optim.Adam(params, lr=0.01, weight_decay=0.01),
     "adamw": lambda params: optim.AdamW(params, lr=0.01),
+    "nadam": lambda params: optim.NAdam(params, lr=0.01, weight_decay=0.01),
+    "rmsprop": lambda params: optim.RMSprop(params, lr=0.01, centered=True, momentum=0.5, eps=1e-3),
+    "adagrad": lambda params: optim.Adagrad(params, lr=0.01, lr_decay=0.01),
+    "adadelta": lambda params: optim.Adadelta(params, weight_decay=0.01),
+    "groups": lambda params: optim.SGD(in_groups(params, {"lr": 0.01}, {"weight_decay": 0.0}), 0.1, 0.9, False, 0.01),
+    "groups of adamw": lambda params: optim.AdamW(in_groups(params, {"betas": (0.5, 0.9)}, {"lr": 0.002}), lr=0.01),
     "of one's own": Normalised,
+    "of one's own in groups": lambda params: Normalised(in_groups(params, {}, {"lr": 0.003})),
 }
+
+
+def in_groups(params, first, second):
+    """Weights and biases, with what each of the two sets for itself."""
+    params = list(params)
+    return [{"params": params[::2], **first}, {"params": params[1::2], **second}]
 
 
 def network(activation="relu", dropout=0.0, seed=1):
@@ -81,6 +94,37 @@ def test_a_thousand_steps_are_those_of_the_eager_loop(make):
         assert compiled(x, y) == eager(x, y)
     assert_same_state(one, two)
     assert compiled.report().startswith("1 program,")
+
+
+@pytest.mark.parametrize("kind", ["momentum", "groups", "adamw"])
+def test_a_momentum_that_is_cycled_becomes_an_argument(kind):
+    compiled, eager, one, two = pair(OPTIMIZERS[kind])
+    schedules = [optim.OneCycleLR(optimizer, 0.05, total_steps=60) for _, optimizer in (one, two)]
+    for i in range(60):
+        x, y = BATCHES[i % len(BATCHES)]
+        assert compiled(x, y) == eager(x, y)
+        for schedule in schedules:
+            schedule.step()
+    assert_same_state(one, two)
+    assert compiled.report().startswith("2 programs,")
+
+
+def test_settings_of_one_group_are_followed():
+    compiled, eager, one, two = pair(OPTIMIZERS["groups"])
+    for name, value in (("lr", 0.05), ("lr", np.float32(0.05)), ("nesterov", True), ("weight_decay", 0.1)):
+        for x, y in BATCHES[:3]:
+            assert compiled(x, y) == eager(x, y)
+        for _, optimizer in (one, two):
+            optimizer.param_groups[1][name] = value
+    for x, y in BATCHES:
+        assert compiled(x, y) == eager(x, y)
+    assert_same_state(one, two)
+
+
+def test_lbfgs_is_refused_by_name():
+    with pytest.raises(tg.errors.CaptureError, match="LBFGS") as caught:
+        compile_step(lambda x: x.sum(), optim.LBFGS(network().parameters()))
+    assert "uncompiled" in caught.value.remedy
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

@@ -36,6 +36,15 @@ OPTIMIZERS = {
     "adam": lambda params: optim.Adam(params, lr=0.01),
     "adamw": lambda params: optim.AdamW(params, lr=0.01),
 }
+OTHERS = {
+    "nadam": lambda params: optim.NAdam(params, lr=0.01, weight_decay=0.01),
+    "rmsprop": lambda params: optim.RMSprop(params, lr=0.01, alpha=0.9, centered=True, momentum=0.5, eps=1e-3),
+    "adagrad": lambda params: optim.Adagrad(params, lr=0.01, lr_decay=0.01),
+    "adadelta": lambda params: optim.Adadelta(params, weight_decay=0.01),
+    "groups": lambda params: optim.AdamW(
+        [{"params": params[::2], "betas": (0.5, 0.9)}, {"params": params[1::2], "lr": 0.002}], lr=0.01
+    ),
+}
 
 
 def network(**options):
@@ -45,8 +54,17 @@ def network(**options):
 @pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
 @pytest.mark.parametrize("options", [{}, {"activation": "tanh", "dropout": 0.25}], ids=["plain", "dropout"])
 def test_training_is_that_of_the_eager_loop(make, options):
+    trains_like_the_eager_loop(make, options)
+
+
+@pytest.mark.parametrize("make", OTHERS.values(), ids=OTHERS)
+def test_training_by_other_optimisers_is_that_of_the_eager_loop(make):
+    trains_like_the_eager_loop(make, {"activation": "tanh"})
+
+
+def trains_like_the_eager_loop(make, options):
     model, twin = network(**options), network(**options)
-    optimizer, other = make(model.parameters()), make(twin.parameters())
+    optimizer, other = make(list(model.parameters())), make(list(twin.parameters()))
     step = compile_step(lambda x, y: F.cross_entropy(model(x), y), optimizer, backend="numba")
     for i in range(200):
         x, y = BATCHES[i % len(BATCHES)]
