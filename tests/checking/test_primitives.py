@@ -103,6 +103,19 @@ def test_variadic_operation_passes():
     assert tg.check_primitive(product_of)
 
 
+def test_samples_may_hold_arrays():
+    @tg.primitive(method=False, samples=[Sample(np.array([0.5, -1.0]), np.array([2.0, 3.0]), scale=np.array(2.0))])
+    def weigh(x, weight, scale):
+        """Values times weights: out = x weight scale."""
+        return x * weight * scale
+
+    @weigh.vjp("x")
+    def weigh_vjp_x(g, out, x, weight, scale):
+        return g * weight * scale
+
+    assert tg.check_primitive(weigh)
+
+
 # The catalogue of mistakes ----------------------------------------------------------------------------------------
 
 
@@ -313,6 +326,29 @@ def no_samples():
     return own(lambda x: x * 1, rule_x, samples=())
 
 
+def samples_that_are_none():
+    def rule_x(g, out, x):
+        return g
+
+    return own(lambda x: x * 1, rule_x, samples=[np.ones(3)])
+
+
+def sample_that_is_no_list():
+    def rule_x(g, out, x):
+        return g
+
+    return own(lambda x: x * 1, rule_x, samples=Sample(normal(3)))
+
+
+def buffer_under_a_fixed_sample():
+    buffer = np.empty(2)
+
+    def rule_x(g, out, x):
+        return g * out
+
+    return own(lambda x: np.exp(x, out=buffer), rule_x, samples=[Sample(np.array([0.5, 1.0]))])
+
+
 def no_docstring():
     def rule_x(g, out, x):
         return g
@@ -387,6 +423,9 @@ CATALOGUE = {
     rule_that_raises: (RuleError, "own, derivative for x: .*undefined", ""),
     integer_output: (GradientError, "own, sample 0: no output is floating", "differentiable=False"),
     no_samples: (ArgumentError, "own has no samples", "tg.Sample("),
+    samples_that_are_none: (ArgumentError, "samples must be a list of tg.Sample", "tg.Sample("),
+    sample_that_is_no_list: (ArgumentError, "samples must be a list of tg.Sample", "tg.Sample("),
+    buffer_under_a_fixed_sample: (InPlaceError, "a second call overwrites the result of the first", "new array"),
     no_docstring: (ArgumentError, "own has no docstring", "one sentence"),
     no_rules: (ArgumentError, "own has no rule", "@own.vjp('x')"),
     rules_of_what_has_none: (ArgumentError, "differentiable=False", "leave out"),
