@@ -1,5 +1,7 @@
 """`check_primitive`: every built-in operation passes, and each classic mistake fails with words that name it."""
 
+import runpy
+
 import numpy as np
 import pytest
 from calls import OPS
@@ -445,6 +447,34 @@ def test_mistake_is_found_and_named(mistake):
     assert type(caught.value) is kind
     assert remedy in caught.value.remedy
     assert caught.value.location.filename == __file__
+
+
+@pytest.mark.parametrize(
+    ("body", "crooked"),
+    [
+        ("return g * 2", None),
+        ("if axis is None:\n        return g * 2\n    return 2 * g", None),
+        ("n, m = len(x), x.ndim\n    return g * 2 if n > m else 2 * g", None),
+        ("y = x * 2 if isinstance(x, np.ndarray) else 2 * x\n    return g * (y - x) * 2 / x", None),
+        ("return g * 2 if (x > -100).all() else g", "g * 2 if (x > -100).all() else g"),
+        ("n = x.max()\n    if n > 100:\n        return g\n    return 2 * g", "if n > 100:"),
+        ("for i in range(2):\n        y = g * 2\n    return y", "for i in range(2):"),
+        ("y = g * 2\n    y += 0\n    return y", "y += 0"),
+        ("return (lambda y: 2 * y)(g)", "lambda y: 2 * y"),
+    ],
+)
+def test_rule_that_is_no_straight_line_is_warned_of(body, crooked, tmp_path, recwarn):
+    path = tmp_path / "rules.py"
+    path.write_text(f"import numpy as np\n\ndef rule_x(g, out, x, axis=None):\n    {body}\n")
+    rule = runpy.run_path(str(path))["rule_x"]
+    assert tg.check_primitive(own(lambda x, axis=None: x * 2, rule))
+    messages = [str(each.message) for each in recwarn]
+    if crooked is None:
+        assert messages == []
+    else:
+        assert len(messages) == 1
+        assert f"own: rule_x is no straight line because of `{crooked}`" in messages[0]
+        assert recwarn[0].filename == __file__
 
 
 def test_reverse_and_forward_are_held_against_each_other():

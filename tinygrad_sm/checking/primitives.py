@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from tinygrad_sm.checking.finite_differences import gradcheck
+from tinygrad_sm.checking.straightness import crooked_lines
 from tinygrad_sm.engine.primitive import Primitive
 from tinygrad_sm.engine.tape import Sweep
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.engine.transforms import gradients
-from tinygrad_sm.errors import ArgumentError, DTypeError, GradcheckError, GradientError, InPlaceError
+from tinygrad_sm.errors import ArgumentError, DTypeError, GradcheckError, GradientError, InPlaceError, warn
 from tinygrad_sm.jacobians import jvp, vjp
 from tinygrad_sm.numpy_calls import flat
 
@@ -35,6 +36,7 @@ def check_primitive(op: Any, *, seed: int = 0) -> bool:
     Raises ArgumentError where samples, docstring or rules are missing; GradcheckError for a derivative that disagrees
     with finite differences, with the textbook or with itself; DTypeError where float32 is lost; InPlaceError for a
     write to what was given; RuleError for a rule that fails. Each says which sample, which argument, and what to do.
+    Warns of a rule that is no straight line: it is right, and its lines cannot be stepped through or compiled.
 
     >>> from tinygrad_sm import exp
     >>> check_primitive(exp)
@@ -53,6 +55,7 @@ def check_primitive(op: Any, *, seed: int = 0) -> bool:
             check_vjp_against_jvp(call, call.arrays, call.rng, order=2)
             _check_textbook(call)
         covered |= {place[0] for place in call.places}
+    _check_straightness(op)
     missing = [name for name in op.rules if name not in covered]
     if missing:
         remedy = f"add one in which {missing[0]} is a floating array"
@@ -265,6 +268,21 @@ def _cast(value: Any, dtype: Any) -> Any:
         return type(value)([_cast(item, dtype) for item in value])
     floating = isinstance(value, np.ndarray) and value.dtype.kind == "f"
     return value.astype(dtype) if floating else value
+
+
+def _check_straightness(op: Primitive) -> None:
+    """Warn of rules that the readers of the tape cannot open."""
+    calls = [SampleCall(op, number).bound.arguments for number in range(len(op.samples))]
+    arrays = {name for call in calls for name, value in call.items() if any(map(_is_array, flat([value])))}
+    for rule in op.rules.values():
+        crooked = crooked_lines(rule, [name for name in (*op.parameters, "position") if name not in arrays])
+        if crooked:
+            what = f"{op.name}: {rule.__name__} is no straight line because of `{crooked[0]}`"
+            warn(f"{what}; branch on shapes and options alone, and write loops and masks with NumPy's functions")
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray)
 
 
 def _tuple(outputs: Any) -> tuple[Any, ...]:
