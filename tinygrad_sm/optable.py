@@ -17,9 +17,9 @@ def describe_primitive(op: Any) -> str:
     It tells the call, the first line of the docstring, which NumPy functions it answers to, whether it is a method, and
     the arguments that it can be differentiated by, to any order. Raises ArgumentError for what is no operation.
 
-    >>> from tinygrad_sm import exp
-    >>> print(describe_primitive(exp))
-    | `exp(x)` | Exponential: out = e**x | `np.exp` | yes | x |
+    >>> from tinygrad_sm import subtract
+    >>> print(describe_primitive(subtract))
+    | `subtract(x, y)` | Difference of two arrays: out = x - y, broadcast | `np.subtract` | | x, y |
     """
     if not isinstance(op, Primitive):
         what = f"describe_primitive: {type(op).__name__} is no operation"

@@ -54,9 +54,8 @@ def _in_order(node: ast.AST) -> Iterator[ast.AST]:
 
 def _is_crooked(node: ast.AST, known: set[str]) -> bool:
     """Whether a node leaves the straight line; names that are set to what depends on no values become known."""
-    if isinstance(node, ast.Assign):
-        if not _depends_on_values(node.value, known):
-            known.update(each.id for target in node.targets for each in ast.walk(target) if isinstance(each, ast.Name))
+    if isinstance(node, ast.Assign) and not _depends_on_values(node.value, known):
+        known.update(each.id for target in node.targets for each in ast.walk(target) if isinstance(each, ast.Name))
     if isinstance(node, ast.If | ast.IfExp):
         return _depends_on_values(node.test, known)
     targets = [node.target] if isinstance(node, ast.AugAssign) else getattr(node, "targets", [])
