@@ -1,11 +1,15 @@
 """Derivatives as linear maps and matrices: values in closed form, nesting, singular points, and what is refused."""
 
+import gc
+
 import numpy as np
 import pytest
 
 import tinygrad_sm as tg
 from tinygrad_sm import Tensor, hessian, hvp, jacobian, jvp, vjp
+from tinygrad_sm.engine.tape import Node
 from tinygrad_sm.errors import ArgumentError, DTypeError, GradientError, ShapeError, TinygradError
+from tinygrad_sm.variables import _PAST
 
 A = np.array([[1.0, 2.0, -1.0], [0.5, 0.0, 3.0]])
 X = np.array([0.3, -0.7, 1.1])
@@ -280,6 +284,24 @@ def test_gradients_of_leaves_stay_untouched_and_nothing_is_shared():
     first, second = pullback(np.ones(3))[0], pullback(np.ones(3))[0]
     first += 1
     np.testing.assert_allclose(second, np.exp(X))
+
+
+def test_tapes_are_freed_with_the_results():
+    def nodes():
+        return sum(isinstance(each, Node) for each in gc.get_objects())
+
+    gc.disable()
+    try:
+        before, past = nodes(), len(_PAST)
+        f = lambda x: (np.sin(x) * x).sum()  # noqa: E731
+        value, pullback = vjp(f, X)
+        pullback(1.0), jvp(f, X, V), jacobian(np.sin)(X), jacobian(lambda x: x.sum() * X)(2.0), hessian(f)(X)
+        tg.grad(lambda x: hvp(f, x, V).sum())(X)
+        assert nodes() > before  # the pullback's
+        del value, pullback
+        assert (nodes(), len(_PAST)) == (before, past)
+    finally:
+        gc.enable()
 
 
 # Hard shapes, types and points ------------------------------------------------------------------------------------
