@@ -20,8 +20,8 @@ PACKAGE = ROOT / "tinygrad_sm"
 # A part of the package imports only parts that stand before it.
 ORDER = [
     *("location", "display", "errors", "effects", "randomness", "methods", "numpy_calls", "operand", "state", "files"),
-    *("replaced", "threads"),
-    *("engine", "checking", "ops", "nn", "optim", "data", "compiler", "train", "debug"),
+    *("replaced", "threads", "variables"),
+    *("engine", "jacobians", "optable", "checking", "ops", "nn", "optim", "data", "compiler", "train", "debug"),
     *("interop", "estimators", "course", "__main__", "__init__"),
 ]
 # Parts that know nothing of each other although the order would allow it.

@@ -19,6 +19,7 @@ SPELLED_OUT = {"reshape", "transpose"}  # which take their argument in pieces to
 # What is public and not an operation: the list to change when something is added on purpose.
 CURATED = {
     *("Tensor", "no_grad", "grad", "value_and_grad", "gradients", "gradcheck", "primitive", "Sample"),
+    *("vjp", "jvp", "jacobian", "hessian", "hvp", "check_primitive", "describe_primitive"),
     *("set_num_threads", "get_num_threads"),
     *("compile", "compile_step", "seed", "default_generator", "data", "debug", "errors", "nn", "ops", "optim", "train"),
 }

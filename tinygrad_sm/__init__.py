@@ -14,12 +14,15 @@ import typing as _typing
 
 from tinygrad_sm import data, errors, nn, ops, optim, train
 from tinygrad_sm.checking.finite_differences import gradcheck
+from tinygrad_sm.checking.primitives import check_primitive
 from tinygrad_sm.engine.primitive import primitive
 from tinygrad_sm.engine.tape import no_grad
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.engine.transforms import grad, gradients, value_and_grad
+from tinygrad_sm.jacobians import hessian, hvp, jacobian, jvp, vjp
 from tinygrad_sm.ops import *  # noqa: F403  # every op is a function of the top level under NumPy's name
 from tinygrad_sm.ops.samples import Sample
+from tinygrad_sm.optable import describe_primitive
 from tinygrad_sm.randomness import default_generator, seed
 from tinygrad_sm.threads import get_num_threads, set_num_threads
 
@@ -32,16 +35,22 @@ __version__ = "0.1.0"
 __all__ = [
     "Sample",
     "Tensor",
+    "check_primitive",
     "compile",
     "compile_step",
     "data",
     "debug",
     "default_generator",
+    "describe_primitive",
     "errors",
     "get_num_threads",
     "grad",
     "gradcheck",
     "gradients",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
     "nn",
     "no_grad",
     "ops",
@@ -51,6 +60,7 @@ __all__ = [
     "set_num_threads",
     "train",
     "value_and_grad",
+    "vjp",
     *ops.__all__,
 ]
 
