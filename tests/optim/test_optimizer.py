@@ -15,6 +15,10 @@ MAKERS = [
     pytest.param(lambda params: optim.SGD(params, lr=0.1, momentum=0.9, nesterov=True), id="SGD-nesterov"),
     pytest.param(lambda params: optim.Adam(params, lr=0.1), id="Adam"),
     pytest.param(lambda params: optim.AdamW(params, lr=0.1), id="AdamW"),
+    pytest.param(lambda params: optim.NAdam(params, lr=0.1), id="NAdam"),
+    pytest.param(lambda params: optim.RMSprop(params, lr=0.1, centered=True, momentum=0.5), id="RMSprop"),
+    pytest.param(lambda params: optim.Adagrad(params, lr=0.1, lr_decay=0.1), id="Adagrad"),
+    pytest.param(optim.Adadelta, id="Adadelta"),
 ]
 every_optimizer = pytest.mark.parametrize("make", MAKERS)
 
@@ -96,6 +100,16 @@ def test_what_is_not_a_parameter_is_refused():
         (optim.Adam, {"betas": (0.9, -0.1)}),
         (optim.Adam, {"eps": -1e-8}),
         (optim.AdamW, {"weight_decay": -0.01}),
+        (optim.NAdam, {"momentum_decay": -0.1}),
+        (optim.RMSprop, {"alpha": 1.0}),
+        (optim.RMSprop, {"momentum": -0.5}),
+        (optim.Adagrad, {"initial_accumulator_value": -1}),
+        (optim.Adagrad, {"eps": float("nan")}),
+        (optim.Adadelta, {"rho": 1.5}),
+        (optim.Adadelta, {"eps": -1e-6}),
+        (optim.LBFGS, {"history_size": 0}),
+        (optim.LBFGS, {"tolerance_change": -1.0}),
+        (optim.LBFGS, {"line_search_fn": "armijo"}),
     ],
 )
 def test_settings_without_sense_are_refused_and_named(make, options):

@@ -15,6 +15,10 @@ MAKERS = {
     "SGD momentum": lambda kind, params: kind(optim.SGD)(params, lr=0.1, momentum=0.9, weight_decay=0.01),
     "Adam": lambda kind, params: kind(optim.Adam)(params, lr=0.1, weight_decay=0.1),
     "AdamW": lambda kind, params: kind(optim.AdamW)(params, lr=0.1),
+    "NAdam": lambda kind, params: kind(optim.NAdam)(params, lr=0.1),
+    "RMSprop": lambda kind, params: kind(optim.RMSprop)(params, lr=0.1, centered=True, momentum=0.5),
+    "Adagrad": lambda kind, params: kind(optim.Adagrad)(params, lr=0.1, lr_decay=0.1),
+    "Adadelta": lambda kind, params: kind(optim.Adadelta)(params, weight_decay=0.1),
 }
 every_optimizer = pytest.mark.parametrize("name", MAKERS)
 
@@ -140,14 +144,34 @@ EVENTS = [
 @every_optimizer
 @pytest.mark.parametrize("seed", range(6))
 def test_whatever_happens_between_steps_the_numbers_are_those_of_one_after_the_other(name, seed):
+    run_alike(MAKERS[name], EVENTS, seed)
+
+
+def change_settings_of_a_group(optimizer, rng):
+    group = optimizer.param_groups[rng.integers(3)]
+    group["lr"], group["weight_decay"] = rng.uniform(size=2).tolist()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_happens_to_groups(seed):
+    def make(kind, params):
+        settings = [{"betas": (0.5, 0.75)}, {"lr": 0.05}, {"weight_decay": 0.1}]
+        groups = [{"params": params[i::3], **own} for i, own in enumerate(settings)]
+        return kind(optim.AdamW)(groups, lr=0.1)
+
+    run_alike(make, [*EVENTS, *[change_settings_of_a_group] * 6], seed)
+
+
+def run_alike(make, events, seed):
+    """Steps of an optimiser and of its oracle, with events in between."""
     dtypes = (np.float32,) if seed % 2 else (np.float32, np.float64, np.float16)
-    ours = MAKERS[name](flat, problem(dtypes))
-    theirs = MAKERS[name](apart, problem(dtypes))
+    ours = make(flat, problem(dtypes))
+    theirs = make(apart, problem(dtypes))
     assert ours._storages
     assert not theirs._storages
     chances = np.random.default_rng(seed)
     for number in range(60):
-        event = EVENTS[chances.integers(len(EVENTS))] if chances.random() < 0.4 else None
+        event = events[chances.integers(len(events))] if chances.random() < 0.4 else None
         share = chances.choice([1.0, 1.0, 0.7])
         for optimizer in (ours, theirs):
             give_gradients(optimizer.params, np.random.default_rng(number), share)

@@ -6,7 +6,7 @@ A group has settings of its own and takes the others from the optimiser. Read `o
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from tinygrad_sm.engine.tensor import Tensor
@@ -83,7 +83,8 @@ def divided(optimizer: Any, params: Sequence[Any]) -> tuple[list[Any], list[int]
     member: list[int] = []
     for number, group in enumerate(groups):
         given = group.get("params", ())
-        own = [given] if isinstance(given, Tensor) else list(given)
+        single = isinstance(given, Tensor) or not isinstance(given, Iterable)
+        own = [given] if single else list(given)
         if not own:
             raise ArgumentError(f"{optimizer}: group {number} has no parameters", remedy=GROUPS)
         found += own

@@ -47,6 +47,8 @@ class Optimizer:
             raise DTypeError(f"{type(self).__name__}: the parameters are {type(params).__name__}", remedy=remedy)
         given = [params] if isinstance(params, Tensor) else list(params)
         self.params, self._member, self._own = divided(self, given)
+        if len(self._own) == 1:  # the rate of a single group is the optimiser's
+            self.lr = self._own[0].pop("lr", lr)
         if not self.params:
             raise ArgumentError(f"{self} was given no parameters", remedy="pass model.parameters()")
         for i, p in enumerate(self.params):
@@ -258,7 +260,8 @@ class Optimizer:
     def flatten(self) -> list[FlatStorage]:
         """All parameters and their state in flat arrays, one storage for each group, dtype and count of steps.
 
-        Arrays and state become views there, and `update(storage.data, storage.grad, storage.state)` moves all of them.
+        Arrays and state become views there, and `update(storage.data, storage.grad, storage.state)` moves all of them,
+        within `in_group` of the group if it has settings of its own.
         The same storages are returned as long as they hold. None where `update` does not work element by element.
         """
         if not self._whole or any(storage.parted or not storage.holds() for storage in self._storages):
