@@ -439,11 +439,12 @@ class ReduceLROnPlateau(Schedule):
 
     def is_better(self, loss: float) -> bool:
         """Whether a loss, or what is watched, is better than the best so far by the threshold."""
-        if self.best is None:
-            return not math.isnan(loss)
         sign = 1 if self.mode == "max" else -1
-        margin = self.threshold * (self.best if self.threshold_mode == "rel" else 1)
-        return loss * sign > (self.best + sign * margin) * sign
+        if self.best is None:
+            return loss * sign > -math.inf
+        margin = sign * self.threshold
+        bound = self.best * (1 + margin) if self.threshold_mode == "rel" else self.best + margin
+        return loss * sign > bound * sign
 
     def _kept(self) -> tuple[str, ...]:
         return (*super()._kept(), "best", "bad_steps", "resting")
