@@ -8,7 +8,7 @@ import pytest
 import tinygrad_sm as tg
 from tinygrad_sm import Tensor, hessian, hvp, jacobian, jvp, vjp
 from tinygrad_sm.engine.tape import Node
-from tinygrad_sm.errors import ArgumentError, DTypeError, GradientError, ShapeError, TinygradError
+from tinygrad_sm.errors import ArgumentError, DTypeError, GradientError, RuleError, ShapeError, TinygradError
 from tinygrad_sm.variables import _PAST
 
 A = np.array([[1.0, 2.0, -1.0], [0.5, 0.0, 3.0]])
@@ -380,6 +380,30 @@ def test_operation_with_several_outputs():
     np.testing.assert_allclose(slopes, [V + X, V * V + X * X])
     np.testing.assert_allclose(hvp(lambda x, y: sum_and_product(x, y)[1].sum(), (X, V), (V, X)), [X, V])
     del tg.engine.primitive.PRIMITIVES["sum_and_product"]
+
+
+def test_rule_that_cannot_be_differentiated_does_for_jacobians_and_is_named_elsewhere():
+    @tg.primitive(method=False)
+    def gather(x, index):
+        return x[index]
+
+    @gather.vjp("x")
+    def gather_vjp_x(g, out, x, index):
+        total = np.zeros_like(x)
+        np.add.at(total, index, g)
+        return total
+
+    index = np.array([0, 0, 2, 1, 1])  # more outputs than arguments
+    np.testing.assert_array_equal(jacobian(gather)(X, index), np.eye(3)[index])
+    for call in (
+        lambda: jvp(lambda x: gather(x, index), X, V),
+        lambda: hessian(lambda x: (gather(x, index) ** 2).sum())(X),
+    ):
+        with pytest.raises(
+            RuleError, match=r"gather, derivative for x: .*np\.add\.at is not an operation that tensors"
+        ):
+            call()
+    del tg.engine.primitive.PRIMITIVES["gather"]
 
 
 # What is refused --------------------------------------------------------------------------------------------------
