@@ -204,22 +204,16 @@ class Trainer:
     def _describe(self) -> dict[str, Any]:
         """What has to be the same when a run goes on; a learning rate may be changed by a schedule and does not."""
         schedule = self.schedule
-        scheduled = {"schedule": [type(schedule).__name__, schedule.settings()]} if schedule else {}
+        moved = schedule.moves if schedule else ()
         rounding = {"backend": self.compile} if self.compile == "numba" else {}  # numpy's is that of no backend
-        return (
-            rounding
-            | scheduled
-            | {
-                "batch size": self.batch_size,
-                "patience": self.patience,
-                "optimiser": [
-                    type(self.optimizer).__name__,
-                    _settings(self.optimizer, schedule.moves if schedule else ()),
-                ],
-                "parameters": [[name, list(p.shape), str(p.dtype)] for name, p in self.model.named_parameters()],
-                "generators": [type(generator.bit_generator).__name__ for generator in self._generators()],
-            }
-        )
+        return rounding | {
+            "batch size": self.batch_size,
+            "patience": self.patience,
+            "optimiser": [type(self.optimizer).__name__, _settings(self.optimizer, moved)],
+            "schedule": [type(schedule).__name__, schedule.settings()] if schedule else None,
+            "parameters": [[name, list(p.shape), str(p.dtype)] for name, p in self.model.named_parameters()],
+            "generators": [type(generator.bit_generator).__name__ for generator in self._generators()],
+        }
 
     def _generators(self) -> list[np.random.Generator]:
         """Every generator that training draws from: for shuffling, those in the modules, and the default one."""
