@@ -1,10 +1,13 @@
 """Writes the stubs from which editors and type checkers know the operations: as methods, and as functions.
 
-`python tests/stubs.py` writes them anew; `tests/test_stubs.py` fails while they are stale.
+`python tests/stubs.py` writes them anew, and the README's table of operations; `tests/test_stubs.py` and
+`tests/test_optable.py` fail while they are stale.
 """
 
 import inspect
 from pathlib import Path
+
+import optable
 
 import tinygrad_sm
 from tinygrad_sm.engine.primitive import PRIMITIVES
@@ -18,6 +21,7 @@ from typing import Any
 
 {imports}
 """
+PRIMITIVE = "from tinygrad_sm.engine.primitive import Primitive"
 ARRAY = """class Methods:
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -51,19 +55,25 @@ def stubs():
     methods = [f"    def {op.name}({signature(op, True)}) -> Tensor: ..." for op in ops if op.method]
     own = ("reshape", "transpose")  # which take their argument in pieces too
     methods = [line for line in methods if not line.startswith(tuple(f"    def {name}(" for name in own))]
+    linalg = [op.name for op in ops if op.name in tinygrad_sm.ops.LINALG]
     tensor = "from tinygrad_sm.engine.tensor import Tensor"
     functions = [f"def {op.name}({signature(op, False)}) -> Tensor: ..." for op in ops]
-    names = ["__all__ = [", *(f'    "{op.name}",' for op in ops), "]"]
+    names = ["__all__ = [", *(f'    "{name}",' for name in tinygrad_sm.ops.__all__), "]", "LINALG: list[str]"]
+    names += ["OPERATIONS: dict[str, Primitive]"]
     yield (
         PACKAGE / "methods.pyi",
         HEAD.format(imports=f"import numpy as np\n\n{tensor}") + "\n" + ARRAY + "\n".join(methods) + "\n",
     )
     yield (
         PACKAGE / "ops" / "__init__.pyi",
-        HEAD.format(imports=tensor) + "\n" + "\n".join(names) + "\n\n" + "\n".join(functions) + "\n",
+        HEAD.format(imports=f"{PRIMITIVE}\n{tensor}") + "\n" + "\n".join(names) + "\n\n" + "\n".join(functions) + "\n",
     )
+    listed = ["__all__ = [", *(f'    "{name}",' for name in linalg), "]"] if linalg else ["__all__: list[str] = []"]
+    kept = [f"from tinygrad_sm.ops import {name} as {name}" for name in linalg]
+    yield PACKAGE / "linalg.pyi", HEAD.split("\n")[0] + "\n\n" + "\n".join([*kept, "", *listed]) + "\n"
 
 
 if __name__ == "__main__":
     for path, text in stubs():
         path.write_text(text, encoding="utf-8")
+    optable.write()

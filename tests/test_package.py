@@ -21,7 +21,20 @@ PACKAGE = ROOT / "tinygrad_sm"
 ORDER = [
     *("location", "display", "errors", "effects", "randomness", "methods", "numpy_calls", "operand", "state", "files"),
     *("replaced", "threads", "variables"),
-    *("engine", "jacobians", "optable", "checking", "ops", "nn", "optim", "data", "compiler", "train", "debug"),
+    *(
+        "engine",
+        "jacobians",
+        "optable",
+        "checking",
+        "ops",
+        "linalg",
+        "nn",
+        "optim",
+        "data",
+        "compiler",
+        "train",
+        "debug",
+    ),
     *("interop", "estimators", "course", "__main__", "__init__"),
 ]
 # Parts that know nothing of each other although the order would allow it.
@@ -210,7 +223,7 @@ def test_nobody_waits_for_the_part_that_needs_an_extra():
     ],
 )
 def test_the_walk_tells_right_imports_from_wrong_ones(importer, code, wrong):
-    parts = {f"tinygrad_sm.{name}" for name in ("errors", "engine", "ops", "nn", "optim", "data")}
+    parts = {f"tinygrad_sm.{name}" for name in ("errors", "engine", "ops", "linalg", "nn", "optim", "data")}
     files = {f"tinygrad_sm.engine.{name}" for name in ("primitive", "tape", "tensor", "samples")}
     modules = {"tinygrad_sm", *parts, *files}
     found = imports_of(f"tinygrad_sm.{importer}", ast.parse(code), modules)

@@ -21,7 +21,20 @@ CURATED = {
     *("Tensor", "no_grad", "grad", "value_and_grad", "gradients", "gradcheck", "primitive", "Sample"),
     *("vjp", "jvp", "jacobian", "hessian", "hvp", "check_primitive", "describe_primitive"),
     *("set_num_threads", "get_num_threads"),
-    *("compile", "compile_step", "seed", "default_generator", "data", "debug", "errors", "nn", "ops", "optim", "train"),
+    *(
+        "compile",
+        "compile_step",
+        "seed",
+        "default_generator",
+        "data",
+        "debug",
+        "errors",
+        "linalg",
+        "nn",
+        "ops",
+        "optim",
+        "train",
+    ),
 }
 
 TWELVE_LINES = """

@@ -6,7 +6,7 @@ from stubs import PACKAGE, stubs
 import tinygrad_sm as tg
 
 
-@pytest.mark.parametrize(("path", "text"), list(stubs()), ids=["methods", "functions"])
+@pytest.mark.parametrize(("path", "text"), list(stubs()), ids=["methods", "functions", "linalg"])
 def test_stub_is_not_stale(path, text):
     assert path.read_text(encoding="utf-8") == text, "run: python tests/stubs.py"
 

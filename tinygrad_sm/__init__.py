@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib as _importlib
 import typing as _typing
 
-from tinygrad_sm import data, errors, nn, ops, optim, train
+from tinygrad_sm import data, errors, linalg, nn, ops, optim, train
 from tinygrad_sm.checking.finite_differences import gradcheck
 from tinygrad_sm.checking.primitives import check_primitive
 from tinygrad_sm.engine.primitive import primitive
@@ -51,6 +51,7 @@ __all__ = [
     "hvp",
     "jacobian",
     "jvp",
+    "linalg",
     "nn",
     "no_grad",
     "ops",

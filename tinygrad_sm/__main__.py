@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from tinygrad_sm.errors import TinygradError
-from tinygrad_sm.nn.layers import ACTIVATIONS
+from tinygrad_sm.nn.activations import ACTIVATIONS
 from tinygrad_sm.train import command
 
 N = TypeVar("N", int, float)

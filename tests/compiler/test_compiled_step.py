@@ -15,7 +15,7 @@ import tinygrad_sm.nn.functional as F
 from tinygrad_sm import Tensor, nn, optim
 from tinygrad_sm.compiler import compile_step
 from tinygrad_sm.errors import TargetError
-from tinygrad_sm.nn.layers import ACTIVATIONS
+from tinygrad_sm.nn.activations import ACTIVATIONS
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((24, 3)).astype(np.float32), RNG.integers(0, 4, 24)

@@ -8,7 +8,7 @@ import pytest
 import tinygrad_sm as tg
 import tinygrad_sm.nn.functional as F
 from tinygrad_sm import Tensor, errors, nn, optim
-from tinygrad_sm.nn.layers import ACTIVATIONS
+from tinygrad_sm.nn.activations import ACTIVATIONS
 
 
 def rng(seed=0):

@@ -77,7 +77,7 @@ def test_an_optimiser_of_ones_own_needs_to_know_nothing_of_groups():
     optimizer = Shrinking([{"params": a, "power": 2.0, "lr": 1.0}, {"params": [b, c]}], lr=8.0)
     one_step(optimizer)
     assert one_step(optimizer) == [[-1 - 0.5 * 4], [-8 - 2 * 2], [-4 - 1 * 2]]
-    assert optimizer.rates() == [0.25, 0.5]
+    assert optimizer.group_rates() == [0.25, 0.5]
     assert (optimizer.lr, optimizer.power) == (0.5, 1.0)
 
 
@@ -89,7 +89,7 @@ def test_a_failing_update_leaves_the_optimisers_own_settings():
     optimizer = Failing([{"params": leaf(0.0), "lr": 3.0}, {"params": leaf(0.0)}], 1.0)
     with pytest.raises(ArithmeticError):
         one_step(optimizer)
-    assert (optimizer.lr, optimizer.rates()) == (1.0, [3.0, 1.0])
+    assert (optimizer.lr, optimizer.group_rates()) == (1.0, [3.0, 1.0])
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_state_has_the_rates_of_all_groups():
     assert [state[name] for name in ("lr", "groups.0.lr", "groups.1.lr")] == [0.25, 0.125, 0.0625]
     other = in_groups()
     other.load_state_dict(state)
-    assert other.rates() == [0.125, 0.0625]
+    assert other.group_rates() == [0.125, 0.0625]
     assert other.lr == 0.25
     for p, q in zip(other.params, optimizer.params, strict=True):
         p.data = q.data.copy()
@@ -164,8 +164,8 @@ def test_a_copy_has_groups_of_its_own(clone):
     one_step(optimizer)
     other = clone(optimizer)
     other.param_groups[0]["lr"] = 0.0
-    assert optimizer.rates() == [0.5, 0.25]
-    assert other.rates() == [0.0, 0.25]
+    assert optimizer.group_rates() == [0.5, 0.25]
+    assert other.group_rates() == [0.0, 0.25]
     assert other.param_groups[1]["betas"] == (0.5, 0.5)
     for p in other.params:
         p.grad = np.ones(p.shape)

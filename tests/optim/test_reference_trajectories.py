@@ -100,7 +100,7 @@ def test_schedules_go_where_pytorchs_go(case):
     momenta = [optimizer.param_groups[0]["momentum"]]
     found = []
     for i, rates in enumerate(case["rates"]):
-        found.append(optimizer.rates())
+        found.append(optimizer.group_rates())
         if i + 1 < len(case["rates"]):
             if i == case["set"]:
                 for group in optimizer.param_groups:
@@ -135,9 +135,9 @@ def test_schedules_in_sequence_and_two_at_once_go_where_pytorchs_go():
 
     optimizer = two_groups()
     both = [optim.ExponentialLR(optimizer, 0.95), optim.MultiStepLR(optimizer, [5, 9])]
-    found = [optimizer.rates()]
+    found = [optimizer.group_rates()]
     for _ in range(steps):
         for each in both:
             each.step()
-        found.append(optimizer.rates())
+        found.append(optimizer.group_rates())
     np.testing.assert_allclose(found, REFERENCE["two schedules"], rtol=1e-12)

@@ -177,7 +177,7 @@ def test_a_schedule_goes_on_from_a_saved_state_and_so_does_a_copy(make, stop):
         found = []
         for loss in losses:
             schedule.step(loss)
-            found.append([optimizer.rates(), [group["momentum"] for group in optimizer.param_groups]])
+            found.append([optimizer.group_rates(), [group["momentum"] for group in optimizer.param_groups]])
         return found
 
     optimizer, schedule = fresh()

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from tinygrad_sm import nn
 from tinygrad_sm.engine.tape import no_grad
 from tinygrad_sm.errors import ArgumentError, FileError, ShapeError
-from tinygrad_sm.nn.layers import ACTIVATIONS
+from tinygrad_sm.nn.activations import ACTIVATIONS
 from tinygrad_sm.randomness import default_generator
 from tinygrad_sm.train import Scaling, load_model, save_model
 from tinygrad_sm.train.model_file import config_of, feature_names

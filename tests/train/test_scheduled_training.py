@@ -81,7 +81,7 @@ def test_the_history_has_the_rate_that_an_epoch_ran_with():
     trainer = trainer_of("step")
     history = trainer.fit(TRAIN, VALIDATION, epochs=EPOCHS)
     np.testing.assert_allclose(history.column("lr"), [0.03, 0.03, 0.003, 0.003, 0.0003])
-    assert trainer.optimizer.rates() == pytest.approx([0.0003, 0.0001])
+    assert trainer.optimizer.group_rates() == pytest.approx([0.0003, 0.0001])
     trainer = trainer_of("one cycle", compile=True)
     history = trainer.fit(TRAIN, epochs=EPOCHS)
     oracle = optim.SGD(list(trainer.model.parameters()), 0.05, momentum=0.9)

@@ -59,7 +59,7 @@ class CompiledStep(Compiled):
         if made is None:
             return self._first(arguments)
         arrays = arguments if made.only_arrays else arrays_of(arguments)
-        result = self._run(made, (*arrays, *self.optimizer.numbers(made.moving)))
+        result = self._run(made, (*arrays, *self.optimizer.group_numbers(made.moving)))
         if result is DEVIATES:
             return self._eagerly(self.function(*as_tensors(arguments)))
         note_overwrite(*made.written)

@@ -5,21 +5,8 @@ from __future__ import annotations
 from typing import NoReturn
 
 from tinygrad_sm.nn import functional, init
-from tinygrad_sm.nn.layers import (
-    ELU,
-    MLP,
-    Dropout,
-    Flatten,
-    LeakyReLU,
-    Linear,
-    LogSoftmax,
-    ReLU,
-    Sequential,
-    Sigmoid,
-    Softmax,
-    Softplus,
-    Tanh,
-)
+from tinygrad_sm.nn.activations import ELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Softplus, Tanh
+from tinygrad_sm.nn.layers import MLP, Dropout, Flatten, Linear, Sequential
 from tinygrad_sm.nn.module import Module, Parameter
 
 __all__ = [

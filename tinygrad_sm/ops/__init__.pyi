@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from tinygrad_sm.engine.primitive import Primitive
 from tinygrad_sm.engine.tensor import Tensor
 
 __all__ = [
@@ -91,6 +92,8 @@ __all__ = [
     "var",
     "where",
 ]
+LINALG: list[str]
+OPERATIONS: dict[str, Primitive]
 
 def abs(x: Any) -> Tensor: ...
 def add(x: Any, y: Any) -> Tensor: ...

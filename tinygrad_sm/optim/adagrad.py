@@ -12,8 +12,8 @@ from tinygrad_sm.optim.storage import Array, State
 class Adagrad(Optimizer):
     """Adaptive gradient: s = s + g**2, p = p - lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps), t counting the steps.
 
-    Args: initial_accumulator_value: s before the first step; weight_decay: adds weight_decay p to the gradient g.
-    Raises ArgumentError as `Optimizer`.
+    Args: initial_accumulator_value: s before the first step, which a group may have of its own (PyTorch's may not);
+    weight_decay: adds weight_decay p to the gradient g. Raises ArgumentError as `Optimizer`.
     Source: J. Duchi et al., Adaptive subgradient methods for online learning and stochastic optimization, JMLR 2011.
 
     >>> from tinygrad_sm import Tensor

@@ -24,25 +24,18 @@ CURVED = 1e-10  # the least product of a step and the change of the gradient alo
 class LBFGS(Optimizer):
     """Limited-memory BFGS: p = p + t d with d = -H g, H from the last history_size steps and changes of g.
 
-    `step(closure)` makes up to max_iter iterations and returns the loss before them; the closure clears the gradients,
-    computes the loss on the same data each time, goes back and returns it. t is lr (in the first, at most lr / |g|_1),
-    or found from there by line_search_fn="strong_wolfe". It stops early after max_eval losses (default 1.25 max_iter),
-    where all |g| <= tolerance_grad, or where step or loss change by less than tolerance_change. Raises ArgumentError,
-    and NonFiniteError where the loss is NaN or infinite, having gone back to where it was a number.
+    t is lr (in the first iteration at most lr / |g|_1), or found from there by line_search_fn="strong_wolfe".
     Source: D. Liu and J. Nocedal, On the limited memory BFGS method for large scale optimization, 1989.
 
-    >>> from tinygrad_sm import Tensor
-    >>> w = Tensor([-1.0, 2.0], requires_grad=True)
-    >>> optimizer = LBFGS([w], line_search_fn="strong_wolfe")
+    >>> from tinygrad_sm import nn
+    >>> w = nn.Parameter([-1.0, 2.0])
     >>> def closure():
-    ...     optimizer.zero_grad()
-    ...     loss = (1 - w[0]) ** 2 + 100 * (w[1] - w[0] ** 2) ** 2
+    ...     w.grad = None
+    ...     loss = ((w - 3) ** 2).sum()
     ...     loss.backward()
     ...     return loss
-    >>> for _ in range(4):
-    ...     loss = optimizer.step(closure)
-    >>> w.data.round(3)
-    array([1., 1.])
+    >>> LBFGS([w], line_search_fn="strong_wolfe").step(closure).item(), w.data
+    (17.0, array([3., 3.]))
     """
 
     def __init__(
@@ -81,7 +74,13 @@ class LBFGS(Optimizer):
             raise ArgumentError(f"LBFGS: line_search_fn={self.line_search_fn!r}", remedy=remedy)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Up to `max_iter` iterations; returns what the closure returned at the beginning. Raises NonFiniteError."""
+        """Up to max_iter iterations; returns the loss before them, as the closure returned it.
+
+        Args: closure: clears the gradients, computes the loss, of the same data each time, goes back and returns it.
+        It stops early after max_eval losses (5 for 4 iterations), where no |g| exceeds tolerance_grad, or where place or
+        loss change by less than tolerance_change. Raises ArgumentError without a closure, and NonFiniteError where the
+        loss is NaN or infinite: the parameters are back at the last point where it was a number.
+        """
         if not callable(closure):
             remedy = "pass a function that clears the gradients, computes the loss, goes back and returns it"
             raise ArgumentError(f"LBFGS: step() needs a closure, got {describe(closure)}", remedy=remedy)

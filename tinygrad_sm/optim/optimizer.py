@@ -166,18 +166,18 @@ class Optimizer:
         """What each group sets for itself; the other settings are the optimiser's attributes."""
         return self._own
 
-    def rates(self) -> list[float]:
+    def group_rates(self) -> list[float]:
         """The learning rate of each group."""
         return [own.get("lr", self.lr) for own in self._own]
 
-    def numbers(self, names: Sequence[str] = ()) -> list[float]:
+    def group_numbers(self, names: Sequence[str] = ()) -> list[float]:
         """The learning rate and other numbers of each group, one after another, tuples of them opened."""
         if not names:
-            return self.rates()
+            return self.group_rates()
         values = [own.get(name, getattr(self, name)) for own in self._own for name in ("lr", *names)]
         return [each for value in values for each in (value if isinstance(value, tuple) else (value,))]
 
-    def set_rates(self, rates: Sequence[float], lr: float | None = None) -> None:
+    def set_group_rates(self, rates: Sequence[float], lr: float | None = None) -> None:
         """Give every group its learning rate; those that had the optimiser's go on to, as long as that is the same.
 
         Args: lr: the optimiser's; that of the first group without one of its own if None.
@@ -291,14 +291,14 @@ class Optimizer:
 
         Where there are several groups, each has its rate: `groups.0.lr`, ...
         """
-        return {"lr": self.lr, **self._group_rates(), **{name: array.copy() for name, array in self._arrays()}}
+        return {"lr": self.lr, **self._named_rates(), **{name: array.copy() for name, array in self._arrays()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned; all of it is checked before anything is changed.
 
         Raises StateError if it is not the state of such an optimiser over parameters of the same shapes.
         """
-        rates = {name: np.array(0.0) for name in ("lr", *self._group_rates())}
+        rates = {name: np.array(0.0) for name in ("lr", *self._named_rates())}
         own = {**rates, **dict(self._arrays())}
         if not isinstance(state, Mapping) or state.keys() != own.keys():
             given = ", ".join(map(str, state)) if isinstance(state, Mapping) else type(state).__name__
@@ -306,16 +306,16 @@ class Optimizer:
         remedy = "give the optimiser parameters of the same shapes in the same order"
         values = {name: fitted(state[name], array, f"{self}: {name}", remedy) for name, array in own.items()}
         lr, *others = [values[name].item() for name in rates]
-        self.set_rates(others or [lr], lr)
+        self.set_group_rates(others or [lr], lr)
         self._part()
         for name, array in self._arrays():
             np.copyto(array, values[name])
         for storage in self._storages:
             storage.join()
 
-    def _group_rates(self) -> dict[str, float]:
+    def _named_rates(self) -> dict[str, float]:
         """The rates of several groups, under the names of a flat dict."""
-        rates = self.rates()
+        rates = self.group_rates()
         return {f"groups.{group}.lr": rate for group, rate in enumerate(rates)} if len(rates) > 1 else {}
 
     def _arrays(self) -> Iterator[tuple[str, Array]]:

@@ -22,11 +22,10 @@ class Schedule:
 
     base is the rate that the group of parameters had when the schedule was made. A rate that somebody else sets in
     between counts as one that the schedule has led to, and base becomes what fits it: two schedules multiply.
-    Args: optimizer: whose rates are set, at once and by each `step`; per_step: have `Trainer` call `step` after each
-    batch instead of each epoch. A subclass writes `shape`, with shape(0) = 1 unless it begins elsewhere.
+    per_step has `Trainer` call `step` after each batch instead of each epoch. A subclass writes `shape`.
 
-    >>> from tinygrad_sm import Tensor, optim
-    >>> optimizer = optim.SGD([Tensor([1.0], requires_grad=True)], lr=1.0)
+    >>> from tinygrad_sm import nn, optim
+    >>> optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)
     >>> class Harmonic(Schedule):
     ...     def shape(self, count):
     ...         return 1 / (1 + count)
@@ -45,7 +44,7 @@ class Schedule:
         self.optimizer = optimizer
         self.per_step = per_step
         self.count = 0
-        self.base_lrs = [float(rate) for rate in optimizer.rates()]
+        self.base_lrs = [float(rate) for rate in optimizer.group_rates()]
         self.start()
 
     def shape(self, count: int) -> float:
@@ -68,14 +67,14 @@ class Schedule:
     def _follow(self) -> None:
         """Take account of rates that were set since."""
         shape = self.shape(self.count)
-        for group, (rate, last) in enumerate(zip(self.optimizer.rates(), self.last_lrs, strict=True)):
+        for group, (rate, last) in enumerate(zip(self.optimizer.group_rates(), self.last_lrs, strict=True)):
             if rate != last and shape:
                 self.base_lrs[group] = self.floor + (rate - self.floor) / shape
 
     def _set_rates(self) -> None:
         shape = self.shape(self.count)
         self.last_lrs = [self.floor + (base - self.floor) * shape for base in self.base_lrs]
-        self.optimizer.set_rates(self.last_lrs)
+        self.optimizer.set_group_rates(self.last_lrs)
 
     def get_last_lr(self) -> list[float]:
         """The rates that were set last, one for each group."""
@@ -198,8 +197,8 @@ class ExponentialLR(Schedule):
 class CosineAnnealingLR(Schedule):
     """Half a wave down to eta_min: lr = eta_min + (base - eta_min) (1 + cos(pi count / T_max)) / 2.
 
-    After T_max steps it rises again in the same way, as PyTorch's does. Raises ArgumentError for a T_max below 1 or a
-    negative eta_min.
+    After T_max steps it rises again in the same way, as PyTorch's does, which forgets a rate that was set before. Raises
+    ArgumentError for a T_max below 1 or a negative eta_min.
     Source: I. Loshchilov and F. Hutter, SGDR: stochastic gradient descent with warm restarts, ICLR 2017.
 
     >>> from tinygrad_sm import Tensor, optim
@@ -457,16 +456,12 @@ class SequentialLR(Schedule):
     of the first schedule; `OneCycleLR` has its own. Raises ArgumentError.
     Source: PyTorch, torch.optim.lr_scheduler.SequentialLR.
 
-    >>> from tinygrad_sm import Tensor, optim
-    >>> optimizer = optim.SGD([Tensor([1.0], requires_grad=True)], lr=1.0)
+    >>> from tinygrad_sm import nn, optim
+    >>> optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)
     >>> parts = [LinearWarmup(optimizer, 2, 0.5), ExponentialLR(optimizer, 0.5)]
     >>> schedule = SequentialLR(optimizer, parts, milestones=[2])
-    >>> rates = [optimizer.lr]
-    >>> for _ in range(4):
-    ...     schedule.step()
-    ...     rates.append(optimizer.lr)
-    >>> rates
-    [0.5, 0.75, 1.0, 0.5, 0.25]
+    >>> [schedule.step() or optimizer.lr for _ in range(4)]
+    [0.75, 1.0, 0.5, 0.25]
     """
 
     def __init__(self, optimizer: Optimizer, schedules: Sequence[Schedule], milestones: Sequence[int]) -> None:

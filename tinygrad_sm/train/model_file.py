@@ -17,7 +17,7 @@ from tinygrad_sm.errors import ArgumentError, FileError, ShapeError, TinygradErr
 from tinygrad_sm.files import PathLike
 from tinygrad_sm.nn import MLP, Dropout, Linear
 from tinygrad_sm.nn import functional as F
-from tinygrad_sm.nn.layers import ACTIVATIONS
+from tinygrad_sm.nn.activations import ACTIVATIONS
 from tinygrad_sm.train.archive import read_archive, write_archive
 from tinygrad_sm.train.inference import Array, check_scores, run_model
 

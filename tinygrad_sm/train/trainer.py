@@ -136,7 +136,7 @@ class Trainer:
                 if checked is not None:
                     validated = measure(self.model, self.loss, *checked)
                     row |= {f"validation_{name}": value for name, value in validated.items()}
-                row |= {"lr": self.optimizer.rates()[0], "seconds": round(time.perf_counter() - began, 4)}
+                row |= {"lr": self.optimizer.group_rates()[0], "seconds": round(time.perf_counter() - began, 4)}
                 self._end_epoch(row)
                 if self.schedule and not self.schedule.per_step:
                     self.schedule.step(row.get("validation_loss", row["train_loss"]))

@@ -1,0 +1,4 @@
+# Written by tests/stubs.py from the registered operations; do not edit.
+
+
+__all__: list[str] = []
