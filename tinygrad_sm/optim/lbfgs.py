@@ -77,9 +77,9 @@ class LBFGS(Optimizer):
         """Up to max_iter iterations; returns the loss before them, as the closure returned it.
 
         Args: closure: clears the gradients, computes the loss, of the same data each time, goes back and returns it.
-        It stops early after max_eval losses (5 for 4 iterations), where no |g| exceeds tolerance_grad, or where place or
-        loss change by less than tolerance_change. Raises ArgumentError without a closure, and NonFiniteError where the
-        loss is NaN or infinite: the parameters are back at the last point where it was a number.
+        It stops early after max_eval losses (5 for 4 iterations), where no |g| exceeds tolerance_grad, or where place
+        or loss change by less than tolerance_change. Raises ArgumentError without a closure, and NonFiniteError where
+        the loss is NaN or infinite: the parameters are back at the last point where it was a number.
         """
         if not callable(closure):
             remedy = "pass a function that clears the gradients, computes the loss, goes back and returns it"

@@ -197,8 +197,8 @@ class ExponentialLR(Schedule):
 class CosineAnnealingLR(Schedule):
     """Half a wave down to eta_min: lr = eta_min + (base - eta_min) (1 + cos(pi count / T_max)) / 2.
 
-    After T_max steps it rises again in the same way, as PyTorch's does, which forgets a rate that was set before. Raises
-    ArgumentError for a T_max below 1 or a negative eta_min.
+    After T_max steps it rises again in the same way, as PyTorch's does, which forgets a rate that was set before.
+    Raises ArgumentError for a T_max below 1 or a negative eta_min.
     Source: I. Loshchilov and F. Hutter, SGDR: stochastic gradient descent with warm restarts, ICLR 2017.
 
     >>> from tinygrad_sm import Tensor, optim
