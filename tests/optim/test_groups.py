@@ -115,6 +115,15 @@ def test_groups_without_sense_are_refused_and_named(groups, message):
         optim.SGD([], lr=0.1)
 
 
+@pytest.mark.parametrize("lr", ["0.1", None, [0.1]])
+def test_a_rate_that_is_no_number_is_refused(lr):
+    for groups in ([leaf(1.0)], [{"params": leaf(1.0)}, {"params": leaf(2.0)}]):
+        with pytest.raises(errors.DTypeError, match="SGD: lr is"):
+            optim.SGD(groups, lr=lr)
+    with pytest.raises(errors.DTypeError, match="SGD: lr is"):
+        optim.SGD([{"params": leaf(1.0)}, {"params": leaf(2.0), "lr": lr}], lr=0.1)
+
+
 def test_a_parameter_in_two_groups_is_refused():
     w = leaf(1.0)
     with pytest.raises(errors.ArgumentError, match="twice"):

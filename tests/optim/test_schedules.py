@@ -154,6 +154,25 @@ def test_what_is_no_optimiser_or_no_number_is_refused():
         optim.OneCycleLR(None, 0.1, 3)
     with pytest.raises(errors.DTypeError, match=r"step_size is 2\.5"):
         optim.StepLR(sgd(), 2.5)
+    with pytest.raises(errors.DTypeError, match="gamma is '0"):
+        optim.ExponentialLR(sgd(), "0.5")
+
+
+def test_a_schedule_of_ones_own():
+    class Lambda(optim.Schedule):
+        def __init__(self, optimizer, factor):
+            self.factor = factor
+            super().__init__(optimizer)
+
+        def shape(self, count):
+            return self.factor(count)
+
+    optimizer = sgd(2.0)
+    schedule = Lambda(optimizer, lambda count: 1 / (1 + count))
+    assert rates(optimizer, schedule, 3) == [2.0, 1.0, pytest.approx(2 / 3), 0.5]
+    assert schedule.settings() == {"per_step": False}
+    with pytest.raises(TypeError, match=r"Schedule has no shape\(self, count\)"):
+        optim.Schedule(optimizer)
 
 
 EVERY = [

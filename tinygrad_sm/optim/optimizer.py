@@ -84,6 +84,8 @@ class Optimizer:
 
     def check_settings(self) -> None:
         """Refuse settings that make no sense; each group's own are the attributes while it is asked."""
+        if not isinstance(self.lr, (int, float, np.number, np.ndarray)):
+            raise DTypeError(f"{type(self).__name__}: lr is {describe(self.lr)}", remedy="pass a number, such as 0.1")
         if not self.lr >= 0:
             raise ArgumentError(f"{self}: a negative learning rate", remedy="pass lr=0.1, say")
 

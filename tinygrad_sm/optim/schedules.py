@@ -12,9 +12,13 @@ import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from tinygrad_sm.display import describe
 from tinygrad_sm.errors import ArgumentError, DTypeError, StateError
 from tinygrad_sm.optim.optimizer import Optimizer
+
+SETTINGS = (bool, int, float, str, tuple, type(None))
 
 
 class Schedule:
@@ -22,7 +26,8 @@ class Schedule:
 
     base is the rate that the group of parameters had when the schedule was made. A rate that somebody else sets in
     between counts as one that the schedule has led to, and base becomes what fits it: two schedules multiply.
-    per_step has `Trainer` call `step` after each batch instead of each epoch. A subclass writes `shape`.
+    per_step has `Trainer` call `step` after each batch instead of each epoch. A subclass writes `shape`, and sets what
+    that needs before it calls this constructor, which sets the first rates.
 
     >>> from tinygrad_sm import nn, optim
     >>> optimizer = optim.SGD([nn.Parameter([1.0])], lr=1.0)
@@ -84,7 +89,7 @@ class Schedule:
         """What the schedule was made with, in the form in which JSON gives it back."""
         moving = {"optimizer", "schedules", *self._kept()}
         found = {name: value for name, value in vars(self).items() if name not in moving and name[0] != "_"}
-        return {name: _as_lists(value) for name, value in found.items()}
+        return {name: _as_lists(value) for name, value in found.items() if isinstance(value, SETTINGS)}
 
     def state_dict(self) -> dict[str, Any]:
         """How far it is, as numbers and lists that JSON keeps exactly; the rates themselves are the optimiser's."""
@@ -539,6 +544,8 @@ def _count(owner: str, name: str, value: Any, least: int = 1) -> int:
 
 
 def _factor(owner: str, name: str, value: Any) -> float:
+    if not isinstance(value, (int, float, np.number)):
+        raise DTypeError(f"{owner}: {name} is {describe(value)}", remedy="pass a number")
     if not 0 <= value < math.inf:
         raise ArgumentError(f"{owner}: {name}={value}", remedy="pass a number of at least 0")
     return float(value)
