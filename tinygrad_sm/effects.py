@@ -20,9 +20,13 @@ from numpy.lib.array_utils import byte_bounds
 
 
 class Effect(NamedTuple):
-    """What a call did besides computing its output, which a reader that runs the tape again has to repeat."""
+    """What a call did besides computing its output, which a reader that runs the tape again has to repeat.
 
-    kind: str  # "draw": the argument was drawn at random; "update": the argument was written to
+    `kind` is "draw" where the argument was drawn at random, and `repeat()` draws another; or "update" where it was
+    written to afterwards, and `repeat`, called as the forward was, says what it became.
+    """
+
+    kind: str
     argument: str
     repeat: Callable[..., Any]
 

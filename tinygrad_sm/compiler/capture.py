@@ -197,7 +197,7 @@ def captured_twice(function: Callable[..., Any], arguments: Sequence[Any]) -> tu
     first = capture(function, arguments)
     generators = generators_of(first)
     states = [dict(each.bit_generator.state) for each in generators]
-    buffers = [(array, array.copy()) for call in first.calls for array in _updated(call)]
+    buffers = [(array, array.copy()) for call in first.calls for array, _ in updated(call)]
     try:
         second = _second_run(function, arguments)
     finally:
@@ -225,10 +225,12 @@ def generators_of(captured: Capture) -> list[np.random.Generator]:
     return list({id(each): each for each in found}.values())
 
 
-def _updated(call: Call) -> Iterator[Array]:
-    """The arrays that a call wrote to besides its output."""
-    names = {effect.argument for effect in call.effects if effect.kind == "update"}
-    yield from (value for name, value in zip(call.op.parameters, call.args, strict=False) if name in names)
+def updated(call: Call) -> Iterator[tuple[Array, Effect]]:
+    """The arrays that a call wrote to besides its output, with what it did to them."""
+    effects = {effect.argument: effect for effect in call.effects if effect.kind == "update"}
+    for name, value in zip(_names(call), call.args, strict=True):
+        if name in effects:
+            yield value, effects[name]
 
 
 def drawn(call: Call) -> dict[str, Effect]:

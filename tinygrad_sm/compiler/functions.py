@@ -14,6 +14,7 @@ from tinygrad_sm.compiler.compiled import Compiled, as_numpy, loss_of, mapped
 from tinygrad_sm.compiler.program import DEVIATES
 from tinygrad_sm.compiler.surroundings import Surroundings
 from tinygrad_sm.display import describe
+from tinygrad_sm.effects import note_overwrite
 from tinygrad_sm.engine.tensor import Tensor, from_edge
 from tinygrad_sm.engine.transforms import gradients, value_and_grad
 from tinygrad_sm.errors import GradientError
@@ -40,6 +41,7 @@ class CompiledFunction(Compiled):
             results = self._run(made, given if made.only_arrays else arrays_of(given))
             if results is DEVIATES:
                 return self.function(*arguments)
+            note_overwrite(*made.written)
         tensors = any(isinstance(each, Tensor) for each in arguments)
         return mapped(results, _as_tensor if tensors else _as_array)
 

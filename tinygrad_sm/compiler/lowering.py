@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_sm.compiler.capture import Call, Capture, drawn
+from tinygrad_sm.compiler.capture import Call, Capture, drawn, updated
 from tinygrad_sm.compiler.passes import where_nan_arrives
 from tinygrad_sm.compiler.program import Array, Instruction, Origin, Program, Value, replaced
 from tinygrad_sm.compiler.tracing import Trace, Traced, UntraceableError, example_of, gathered
 from tinygrad_sm.display import argument, describe
-from tinygrad_sm.effects import tick
+from tinygrad_sm.effects import Effect, tick
 from tinygrad_sm.engine.tape import Edge, Node, Sweep
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import CaptureError
@@ -40,6 +40,7 @@ class Lowering:
         self.names = names or {}
         self.arrays: dict[int, Any] = {}
         self.residuals: dict[int, Any] = {}  # by the id of the output
+        self.memories: dict[int, Value] = {}  # that a call writes to, by the id of their array
         self.tested: list[Value] = []  # what the engine would look for NaN in
         self.settings: list[dict[str, Any]] = []  # of each group of parameters, those that are given with each call
         self.moved: set[str] = set()  # what an update changes of its optimiser
@@ -89,9 +90,6 @@ class Lowering:
         origin = Origin("forward", call.op.name, call.where)
         self.trace.origin = origin
         random = drawn(call)
-        if len(random) < len(call.effects):
-            problem = f"{call.op.name}: it writes to an argument, which a program does not repeat"
-            raise CaptureError(problem, remedy="leave this function uncompiled", where=call.where)
         for i, array in enumerate(call.args):
             effect = random.get(argument(call.op, i))
             if effect:
@@ -103,6 +101,26 @@ class Lowering:
         for traced, array in zip(outs, call.outs, strict=True):
             self.arrays[id(array)] = traced
         self.residuals[id(call.outs[0])] = residual
+        for array, effect in updated(call):
+            self._repeat_update(array, effect, args, options, origin)
+
+    def _repeat_update(self, array: Array, effect: Effect, args: Any, options: dict[str, Any], origin: Origin) -> None:
+        """Write down that a call wrote to an argument; what reads it afterwards reads the new value."""
+        memory = self.memories.setdefault(id(array), self.memory(array, effect.argument).value)
+        try:
+            moved = self.trace.attempt(effect.repeat, args, options, origin)
+        except UntraceableError as error:
+            moved = self.trace.call(effect.repeat, args, options, origin, str(error))
+        if np.shape(moved) != array.shape:
+            problem = f"{effect.argument} {array.shape} would become {np.shape(moved)}"
+            raise CaptureError(f"{origin.op}: {problem}", remedy="return a value of the same shape from its effect")
+        if moved.dtype != array.dtype:
+            moved = moved.astype(array.dtype)
+        if not isinstance(moved, Traced) or moved.value.array is not None:
+            moved = self.trace.emit("call", np.array, (moved,), {}, np.array(example_of(moved)))
+        self.program.stores = [each for each in self.program.stores if each[0] is not memory]
+        self.program.stores.append((memory, moved.read()))
+        self.arrays[id(array)] = moved
 
     def backward(self, output: Tensor, leaves: Sequence[Tensor]) -> list[Any]:
         """Write down the way back from a scalar; returns what stands for the gradient of each leaf."""

@@ -83,7 +83,8 @@ class Plan:
         for memory, value in self.program.stores:
             i, maker = made.get(value, (-1, None))
             alone = sum(each is value for _, each in self.program.stores) == 1
-            if i > guarded and maker and is_by_element(maker) and alone and self._unread_after(i, memory, maker):
+            late = i > guarded and maker and maker.origin.phase == "update"  # until then a call can be left for another
+            if late and maker and is_by_element(maker) and alone and self._unread_after(i, memory, maker):
                 assert memory.array is not None
                 yield value, memory.array
 
