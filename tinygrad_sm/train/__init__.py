@@ -6,6 +6,7 @@ Read `trainer.py` first; `command.py` is the command line.
 from __future__ import annotations
 
 from tinygrad_sm.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from tinygrad_sm.train.curves import chart
 from tinygrad_sm.train.history import History
 from tinygrad_sm.train.metrics import accuracy, confusion_matrix, confusion_table
 from tinygrad_sm.train.model_file import SavedModel, Scaling, load_model, save_model
@@ -18,6 +19,7 @@ __all__ = [
     "Scaling",
     "Trainer",
     "accuracy",
+    "chart",
     "confusion_matrix",
     "confusion_table",
     "load_checkpoint",

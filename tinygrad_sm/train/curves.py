@@ -1,4 +1,4 @@
-"""The learning curves of a run as a picture, and what every picture drawn with matplotlib has in common.
+"""The learning curves of a run as a picture, charts of any curves, and what all pictures by matplotlib have in common.
 
 Read `history.py` for where the rows come from.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from tinygrad_sm.errors import ArgumentError, MissingExtraError
 from tinygrad_sm.files import PathLike, replacing
@@ -26,6 +28,79 @@ def draw_curves(rows: Sequence[Mapping[str, float]], best_epoch: int, path: Path
         axes = figure.add_subplot(1, len(panels), place)
         _draw_panel(axes, rows, name, best_epoch)
     save_figure(figure, path)
+
+
+def chart(
+    panels: Mapping[str, Mapping[str, Sequence[float]]],
+    path: PathLike,
+    *,
+    x_label: str = "Step",
+    start: int = 0,
+    log: bool = False,
+) -> str:
+    """Curves in panels: a picture if matplotlib is installed, lines of digits otherwise.
+
+    Args: panels: title to label to values, one for each step from `start`; path: where the picture goes; log:
+    logarithmic heights. Returns what to print: the name of the picture, or the curves, 0 low and 9 high.
+    Raises ArgumentError for a path of unknown format, FileError if it cannot be written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     said = chart({"Loss": {"slow": [9, 6, 3], "fast": [9, 1, 0]}}, f"{folder}/loss.png")
+    >>> said.startswith(("Drawn in", "Loss, from"))
+    True
+    """
+    columns = len(panels) if len(panels) < 4 else 2
+    rows = -(-len(panels) // columns)
+    try:
+        figure = new_figure(4.8 * columns, 3.6 * rows)
+    except MissingExtraError:
+        return in_digits(panels, log=log)
+    for place, (title, curves) in enumerate(panels.items(), start=1):
+        axes = figure.add_subplot(rows, columns, place)
+        for label, values in curves.items():
+            steps = range(start, start + len(values))
+            marker = "o" if len(values) < 20 else None
+            axes.plot(steps, values, label=label, linewidth=1.8, marker=marker, markersize=4)
+        dress(axes, title, x_label)
+        axes.set_yscale("log" if log else "linear")
+        axes.legend(frameon=False)
+    save_figure(figure, path)
+    return f"Drawn in {path}."
+
+
+def in_digits(panels: Mapping[str, Mapping[str, Sequence[float]]], *, log: bool = False) -> str:
+    """The curves of a `chart` as lines of digits, at most 40 to a curve.
+
+    >>> print(in_digits({"Loss": {"slow": [9, 6, 3], "fast": [9, 1, 0]}}))
+    Loss, from 0 (lowest) to 9 (highest)
+      slow  963   9 -> 3
+      fast  910   9 -> 0
+    """
+    lines = []
+    for title, curves in panels.items():
+        lines.append(f"{title}, from 0 (lowest) to 9 (highest)")
+        width = max(map(len, curves))
+        for label, digits in _heights(curves, log).items():
+            ends = f"{curves[label][0]:.4g} -> {curves[label][-1]:.4g}"
+            lines.append(f"  {label:{width}}  {digits}   {ends}")
+    return "\n".join(lines)
+
+
+def _heights(curves: Mapping[str, Sequence[float]], log: bool) -> dict[str, str]:
+    """A digit for each value, 0 for the lowest of all and 9 for the highest; a question mark where it is not finite."""
+    values = {label: np.asarray(each, dtype=float) for label, each in curves.items()}
+    if log:
+        values = {label: np.log(each, out=np.full_like(each, np.nan), where=each > 0) for label, each in values.items()}
+    every = np.concatenate([*values.values()])
+    every = every[np.isfinite(every)]
+    low, high = every.min(initial=np.inf), every.max(initial=-np.inf)
+    digits = {}
+    for label, each in values.items():
+        shown = each[np.linspace(0, len(each) - 1, min(len(each), 40)).round().astype(int)]
+        levels = [9 * (value - low) / ((high - low) or 1) if np.isfinite(value) else None for value in shown]
+        digits[label] = "".join("?" if level is None else str(round(level)) for level in levels)
+    return digits
 
 
 def new_figure(width: float, height: float) -> Any:
