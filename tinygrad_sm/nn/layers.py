@@ -64,6 +64,7 @@ class Linear(Module):
 class Sequential(Module):
     """Modules applied one after the other, named 0, 1, 2, ...; `model[0]`, `len(model)` and loops work as on a list.
 
+    >>> from tinygrad_sm.nn import ReLU
     >>> model = Sequential(Linear(2, 3), ReLU(), Linear(3, 1))
     >>> [name for name, _ in model.named_parameters()]
     ['0.weight', '0.bias', '2.weight', '2.bias']
