@@ -33,7 +33,7 @@ demo: $(VENV)/with-demo ## train an MLP on real digits
 	@$(PY) demos/mlp_digits.py $(ARGS)
 
 test: $(VENV)/with-test ## the quick tests and all doctests; ARGS="-k softmax" picks some
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n auto $(ARGS)
 
 test-all: $(VENV)/with-all ## every test, with every extra installed
 	@$(PY) -m pytest -m "" $(ARGS)

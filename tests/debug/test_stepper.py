@@ -614,7 +614,7 @@ def test_html_writes_the_page(lesson, capsys, tmp_path):
     shown = said(capsys, lesson, ["html here.html", f"html {tmp_path}", "p 1"])
     assert "here.html" in shown[0]
     assert (tmp_path / "here.html").read_text(encoding="utf-8").lstrip().lower().startswith("<!doctype html")
-    assert "is a folder" in shown[1]
+    assert "is a folder" in " ".join(shown[1].split())  # the line is broken where a long path ends
     assert shown[2] == "1\n"
 
 
