@@ -35,14 +35,14 @@ def chart(
     path: PathLike,
     *,
     x_label: str = "Step",
-    start: int = 0,
+    x: Sequence[float] | None = None,
     log: bool = False,
 ) -> str:
     """Curves in panels: a picture if matplotlib is installed, lines of digits otherwise.
 
-    Args: panels: title to label to values, one for each step from `start`; path: where the picture goes; log:
-    logarithmic heights. Returns what to print: the name of the picture, or the curves, 0 low and 9 high.
-    Raises ArgumentError for a path of unknown format, FileError if it cannot be written.
+    Args: panels: title to label to values, for x or else for steps 0, 1, 2, ...; path: where the picture goes; log:
+    logarithmic heights. Returns what to print: the name of the picture, or the curves, 0 low and 9 high. Raises
+    ArgumentError for a path of unknown format, FileError if it cannot be written.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -59,7 +59,7 @@ def chart(
     for place, (title, curves) in enumerate(panels.items(), start=1):
         axes = figure.add_subplot(rows, columns, place)
         for label, values in curves.items():
-            steps = range(start, start + len(values))
+            steps = range(len(values)) if x is None else x
             marker = "o" if len(values) < 20 else None
             axes.plot(steps, values, label=label, linewidth=1.8, marker=marker, markersize=4)
         dress(axes, title, x_label)
