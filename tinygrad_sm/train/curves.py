@@ -58,10 +58,11 @@ def chart(
         return in_digits(panels, log=log)
     for place, (title, curves) in enumerate(panels.items(), start=1):
         axes = figure.add_subplot(rows, columns, place)
-        for label, values in curves.items():
+        for i, (label, values) in enumerate(curves.items(), start=1):
             steps = range(len(values)) if x is None else x
             marker = "o" if len(values) < 20 else None
-            axes.plot(steps, values, label=label, linewidth=1.8, marker=marker, markersize=4)
+            width = 1.6 + 0.6 * (len(curves) - i)  # so that curves on top of each other are seen
+            axes.plot(steps, values, label=label, linewidth=width, marker=marker, markersize=4)
         dress(axes, title, x_label)
         axes.set_yscale("log" if log else "linear")
         axes.legend(frameon=False)
