@@ -10,12 +10,17 @@ from tinygrad_sm.engine.primitive import PRIMITIVES
 from tinygrad_sm.ops import (  # noqa: F401  # registers what stands in them
     activation,
     comparison,
+    contraction,
     elementwise,
     linalg,
     loss,
+    normalisation,
     reduction,
+    regression_loss,
     shape,
     softmax_family,
+    special,
+    trigonometry,
 )
 
 OPERATIONS = {name: op for name, op in PRIMITIVES.items() if op.__module__.startswith(f"{__name__}.")}
