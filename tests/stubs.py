@@ -37,13 +37,14 @@ ARRAY = """class Methods:
 def signature(op, method):
     """The parameters as they stand in a stub."""
     parts = ["self"] if method else []
-    for parameter in list(op.signature.parameters.values())[1 if method else 0 :]:
+    for parameter in list(inspect.signature(op).parameters.values())[1 if method else 0 :]:
         kind = str(parameter.annotation)
         for ours, meant in TYPES.items():
             kind = kind.replace(ours, meant)
         kind = "Any" if kind == "Any | None" else kind
         default = "" if parameter.default is inspect.Parameter.empty else f" = {parameter.default!r}"
-        parts.append(f"{parameter.name}: {kind}{default}")
+        star = "*" if parameter.kind is inspect.Parameter.VAR_POSITIONAL else ""
+        parts.append(f"{star}{parameter.name}: {kind}{default}")
     return ", ".join(parts)
 
 

@@ -5,7 +5,8 @@
     |-- BoundsError (IndexError)          an index or axis outside an array; also a ValueError
     |-- DTypeError (TypeError)            a type that the operation cannot take
     |-- ArgumentError (ValueError)        an argument whose value makes no sense
-    |   `-- TargetError                   class labels that are out of range, of the wrong shape or type
+    |   |-- TargetError                   class labels that are out of range, of the wrong shape or type
+    |   `-- MatrixError                   a matrix that is singular or not positive definite; also NumPy's LinAlgError
     |-- UnsupportedError (TypeError)      a NumPy function or option that tensors do not answer to
     |-- GradientError (RuntimeError)      a gradient that does not exist or cannot be had this way
     |   |-- InPlaceError                  a write that would falsify the tape
@@ -28,6 +29,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from inspect import Signature
 from typing import Any, Self
+
+import numpy as np
 
 from tinygrad_sm.display import argument, describe
 from tinygrad_sm.location import Location, Where, caller
@@ -93,6 +96,10 @@ class ArgumentError(TinygradError, ValueError):
 
 class TargetError(ArgumentError):
     """Class labels that are out of range, of the wrong shape or of the wrong type."""
+
+
+class MatrixError(ArgumentError, np.linalg.LinAlgError):
+    """A matrix that is singular, or not positive definite, where it must not be."""
 
 
 class UnsupportedError(TinygradError, TypeError):

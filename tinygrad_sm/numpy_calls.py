@@ -29,6 +29,8 @@ def translate(
     """
     theirs = _parameters(func) or signature.parameters
     ours = list(signature.parameters)
+    if func is np.einsum:
+        args, kwargs = (), dict(zip(ours, gathered(args), strict=False)) | dict(kwargs)
     if len(args) > len(theirs):
         raise _refused(func, "out")  # what comes after the arguments that are known by name
     named = {}
@@ -41,6 +43,13 @@ def translate(
             raise _refused(func, name)
     bound = signature.bind(**named)
     return bound.args, bound.kwargs
+
+
+def gathered(args: Sequence[Any]) -> tuple[Any, ...]:
+    """The arguments of a variadic operation, its arrays in a tuple first; a call of einsum has them last, one by one."""
+    if isinstance(args[0], str):
+        return tuple(args[1:]), args[0]
+    return tuple(args[0]), *args[1:]
 
 
 def _refused(func: Callable[..., Any], name: str) -> UnsupportedError:

@@ -34,9 +34,10 @@ def describe_primitive(op: Any) -> str:
 def _call(op: Primitive) -> str:
     """The operation as it is called, without annotations."""
     parts = []
-    for name, parameter in op.signature.parameters.items():
-        default = parameter.default
-        parts.append(name if default is inspect.Parameter.empty else f"{name}={default!r}")
+    for name, parameter in inspect.signature(op).parameters.items():
+        star = "*" if parameter.kind is inspect.Parameter.VAR_POSITIONAL else ""
+        default = "" if parameter.default is inspect.Parameter.empty else f"={parameter.default!r}"
+        parts.append(f"{star}{name}{default}")
     return f"{op.name}({', '.join(parts)})"
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from tinygrad_sm.errors import ArgumentError, TinygradError, from_numpy
 from tinygrad_sm.methods import Methods
-from tinygrad_sm.numpy_calls import NUMPY
+from tinygrad_sm.numpy_calls import NUMPY, gathered
 from tinygrad_sm.operand import Operand
 
 Array: TypeAlias = Any  # an ndarray; a Tensor where the derivative itself is being differentiated
@@ -77,8 +77,8 @@ class Primitive:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         operands = args
         if self.variadic and args:
-            operands = tuple(args[0])
-            args = (operands, *args[1:])
+            args = gathered(args)
+            operands = args[0]
         for operand in (*operands, *kwargs.values()):
             if isinstance(operand, Operand):
                 return operand.record(self, args, kwargs)
