@@ -89,10 +89,10 @@ def test_second_derivative_at_a_kink(f, second):
     np.testing.assert_allclose(second_derivative(f, [-1.0, 0.0, 1.0]), second, rtol=1e-15)
 
 
-def test_sign_is_zero_at_zero_and_carries_no_gradient():
-    sign = np.sign(Tensor([-2.0, 0.0, 3.0], requires_grad=True))
-    assert sign.data.tolist() == [-1, 0, 1]
-    assert not sign.requires_grad
+def test_sign_is_zero_at_zero_and_flat_everywhere():
+    check(np.sign, [-2.0, 0.0, -0.0, 3.0, INF], [-1, 0, 0, 1, 1], [0, 0, 0, 0, 0])
+    check(np.sign, [-2.0, 0.0], [-1, 0], [0, 0], cotangent=INF)
+    assert second_derivative(tg.sign, [-2.0, 0.0, 3.0]).tolist() == [0, 0, 0]
 
 
 def test_root_at_zero_is_infinitely_steep_unless_nothing_depends_on_it():

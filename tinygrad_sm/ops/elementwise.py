@@ -1,13 +1,15 @@
-"""Arithmetic and elementary functions, element by element.
+"""Arithmetic, powers, exponentials and logarithms, element by element; choice and conversion too.
 
 Operands broadcast as in NumPy. A rule here returns the derivative in the broadcast shape; the tape sums it back to
 the operand's own shape and keeps a zero cotangent zero, whatever infinite slope it is multiplied with.
 
 Source for the derivatives: M. Abramowitz and I. Stegun, Handbook of Mathematical Functions, 1964, chapters 3 and 4.
+Read `trigonometry.py` and `special.py` for further functions.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,21 +17,17 @@ import numpy as np
 from tinygrad_sm.engine.primitive import Array, primitive
 from tinygrad_sm.errors import DTypeError
 from tinygrad_sm.operand import as_array
-from tinygrad_sm.ops.samples import Sample, booleans, distinct, normal, uniform
+from tinygrad_sm.ops.samples import BINARY, UNARY, Sample, booleans, distinct, normal, uniform
 
-UNARY = [Sample(normal(2, 3)), Sample(normal()), Sample(normal(0, 3))]
-BINARY = [
-    Sample(normal(2, 3), normal(2, 3)),
-    Sample(normal(2, 3), normal(3)),
-    Sample(normal(2, 1), normal(1, 3)),
-    Sample(normal(), normal(2, 2)),
-    Sample(normal(3), 2.5),
-]
 DIVISORS = [  # first operand anything, second away from zero
     Sample(normal(2, 3), uniform(0.5, 2, 2, 3)),
     Sample(normal(2, 1), uniform(-2, -0.5, 1, 3)),
     Sample(normal(3), uniform(0.5, 2)),
     Sample(2.5, uniform(0.5, 2, 3)),
+]
+WITHOUT_JUMPS = [  # the quotient stays away from whole numbers
+    Sample(uniform(5.2, 5.8, 2, 1), uniform(1.95, 2.05, 1, 3)),
+    Sample(uniform(-5.8, -5.2, 3), 2.0),
 ]
 
 
@@ -143,6 +141,66 @@ def divide_vjp_y(g: Array, out: Array, x: Array, y: Array) -> Array:
     return -g * out / y
 
 
+@primitive(elementwise=True, numpy=[np.reciprocal], samples=[Sample(uniform(0.5, 2, 2, 3))])
+def reciprocal(x: Array) -> Array:
+    """Reciprocal: out = 1 / x, infinite at 0; of integers a whole number, as in NumPy.
+
+    >>> reciprocal(np.array([2.0, -0.5]))
+    array([ 0.5, -2. ])
+    """
+    return np.reciprocal(x)
+
+
+@reciprocal.vjp("x")
+def reciprocal_vjp_x(g: Array, out: Array, x: Array) -> Array:
+    return -g * out * out
+
+
+@primitive(elementwise=True, method=False, numpy=[np.mod], samples=WITHOUT_JUMPS)
+def mod(x: Array, y: Array) -> Array:
+    """Remainder with the sign of the divisor: out = x - y floor(x / y), broadcast; NaN at y = 0.
+
+    d out/dx = 1 and d out/dy = -floor(x / y). At its jumps, where y divides x, the derivatives are those of the side
+    on which the quotient is floor(x / y).
+
+    >>> mod(np.array([5.5, -5.5]), 2.0)
+    array([1.5, 0.5])
+    """
+    return np.mod(x, y)
+
+
+@mod.vjp("x")
+def mod_vjp_x(g: Array, out: Array, x: Array, y: Array) -> Array:
+    return g
+
+
+@mod.vjp("y")
+def mod_vjp_y(g: Array, out: Array, x: Array, y: Array) -> Array:
+    return -g * np.floor_divide(x, y)  # the quotient that belongs to `out`, which x / y may round away from
+
+
+@primitive(elementwise=True, method=False, numpy=[np.fmod], samples=WITHOUT_JUMPS)
+def fmod(x: Array, y: Array) -> Array:
+    """Remainder with the sign of the dividend: out = x - y trunc(x / y), broadcast; NaN at y = 0.
+
+    d out/dx = 1 and d out/dy = -trunc(x / y); at its jumps as for `mod`.
+
+    >>> fmod(np.array([5.5, -5.5]), 2.0)
+    array([ 1.5, -1.5])
+    """
+    return np.fmod(x, y)
+
+
+@fmod.vjp("x")
+def fmod_vjp_x(g: Array, out: Array, x: Array, y: Array) -> Array:
+    return g
+
+
+@fmod.vjp("y")
+def fmod_vjp_y(g: Array, out: Array, x: Array, y: Array) -> Array:
+    return -g * np.rint((x - out) / y)  # the quotient that belongs to `out`, which x / y may round away from
+
+
 @primitive(
     elementwise=True,
     method=False,
@@ -159,7 +217,8 @@ def divide_vjp_y(g: Array, out: Array, x: Array, y: Array) -> Array:
 def power(x: Array, y: Array) -> Array:
     """Power element by element: out = x ** y, broadcast.
 
-    d out/dx = y x**(y-1), taken as 0 where y = 0; d out/dy = out log x, taken as 0 where x = 0 and NaN where x < 0.
+    d out/dx = y x**(y-1), which is 0 where y = 0, at x = 0 too; d out/dy = out log x, taken as 0 where x or out is 0,
+    and NaN where x < 0. Whole numbers stay whole, so that a negative power of an integer is refused.
 
     >>> power(np.array([1.0, 2.0]), 3)
     array([1., 8.])
@@ -169,13 +228,15 @@ def power(x: Array, y: Array) -> Array:
 
 @power.vjp("x")
 def power_vjp_x(g: Array, out: Array, x: Array, y: Array) -> Array:
-    return g * np.where(np.equal(y, 0), 0, y * x ** np.subtract(y, 1))
+    lower = x ** np.subtract(y, 1)
+    return g * np.where(np.equal(y, 0) & ~np.isfinite(lower), 0, y * lower)
 
 
 @power.vjp("y")
 def power_vjp_y(g: Array, out: Array, x: Array, y: Array) -> Array:
+    flat = np.equal(x, 0) | np.equal(out, 0)
     log_x = np.log(np.where(np.equal(x, 0), 1, x))
-    return g * np.where(np.equal(x, 0), 0, out * log_x)
+    return g * np.where(flat, 0, out * log_x)
 
 
 @primitive(
@@ -195,6 +256,21 @@ def abs_vjp_x(g: Array, out: Array, x: Array) -> Array:
     return g * np.sign(x)
 
 
+@primitive(elementwise=True, numpy=[np.sign], samples=[Sample(distinct(2, 3))])
+def sign(x: Array) -> Array:
+    """Sign: out = -1, 0 or 1; the derivative is 0 everywhere, at the jump too.
+
+    >>> sign(np.array([-3.0, 0.0, 2.0]))
+    array([-1.,  0.,  1.])
+    """
+    return np.sign(x)
+
+
+@sign.vjp("x")
+def sign_vjp_x(g: Array, out: Array, x: Array) -> Array:
+    return 0 * g
+
+
 @primitive(elementwise=True, numpy=[np.exp], samples=UNARY)
 def exp(x: Array) -> Array:
     """Exponential: out = e**x; infinite above 709 in float64 and above 88 in float32.
@@ -208,6 +284,21 @@ def exp(x: Array) -> Array:
 @exp.vjp("x")
 def exp_vjp_x(g: Array, out: Array, x: Array) -> Array:
     return g * out
+
+
+@primitive(elementwise=True, numpy=[np.exp2], samples=[Sample(normal(2, 3))])
+def exp2(x: Array) -> Array:
+    """Power of two: out = 2**x; infinite from 1024 in float64 and from 128 in float32.
+
+    >>> exp2(np.array([3.0, -1.0]))
+    array([8. , 0.5])
+    """
+    return np.exp2(x)
+
+
+@exp2.vjp("x")
+def exp2_vjp_x(g: Array, out: Array, x: Array) -> Array:
+    return g * (math.log(2) * out)
 
 
 @primitive(elementwise=True, numpy=[np.expm1], samples=UNARY)
@@ -240,6 +331,36 @@ def log_vjp_x(g: Array, out: Array, x: Array) -> Array:
     return g / x
 
 
+@primitive(elementwise=True, numpy=[np.log2], samples=[Sample(uniform(0.5, 2, 2, 3))])
+def log2(x: Array) -> Array:
+    """Binary logarithm: out = log x / log 2; -inf at 0 and NaN below.
+
+    >>> log2(np.array([8.0, 0.5]))
+    array([ 3., -1.])
+    """
+    return np.log2(x)
+
+
+@log2.vjp("x")
+def log2_vjp_x(g: Array, out: Array, x: Array) -> Array:
+    return g / x / math.log(2)
+
+
+@primitive(elementwise=True, numpy=[np.log10], samples=[Sample(uniform(0.5, 2, 2, 3))])
+def log10(x: Array) -> Array:
+    """Decimal logarithm: out = log x / log 10; -inf at 0 and NaN below.
+
+    >>> log10(np.array([1000.0, 0.1]))
+    array([ 3., -1.])
+    """
+    return np.log10(x)
+
+
+@log10.vjp("x")
+def log10_vjp_x(g: Array, out: Array, x: Array) -> Array:
+    return g / x / math.log(10)
+
+
 @primitive(elementwise=True, numpy=[np.log1p], samples=[Sample(uniform(-0.5, 2, 2, 3)), Sample(uniform(-0.5, 2))])
 def log1p(x: Array) -> Array:
     """Logarithm of one plus x: out = log(1 + x), exact for small x.
@@ -270,6 +391,21 @@ def sqrt_vjp_x(g: Array, out: Array, x: Array) -> Array:
     return g / (2 * out)
 
 
+@primitive(elementwise=True, numpy=[np.cbrt], samples=[Sample(distinct(2, 3))])
+def cbrt(x: Array) -> Array:
+    """Cube root, of negative numbers too; infinitely steep at 0, but 0 there for a zero cotangent.
+
+    >>> cbrt(np.array([8.0, -1.0]))
+    array([ 2., -1.])
+    """
+    return np.cbrt(x)
+
+
+@cbrt.vjp("x")
+def cbrt_vjp_x(g: Array, out: Array, x: Array) -> Array:
+    return g / (3 * out * out)
+
+
 @primitive(elementwise=True, numpy=[np.square], samples=UNARY)
 def square(x: Array) -> Array:
     """Square: out = x * x.
@@ -283,51 +419,6 @@ def square(x: Array) -> Array:
 @square.vjp("x")
 def square_vjp_x(g: Array, out: Array, x: Array) -> Array:
     return g * (2 * x)
-
-
-@primitive(elementwise=True, numpy=[np.sin], samples=UNARY)
-def sin(x: Array) -> Array:
-    """Sine of x in radians.
-
-    >>> sin(np.array([0.0, np.pi / 2]))
-    array([0., 1.])
-    """
-    return np.sin(x)
-
-
-@sin.vjp("x")
-def sin_vjp_x(g: Array, out: Array, x: Array) -> Array:
-    return g * np.cos(x)
-
-
-@primitive(elementwise=True, numpy=[np.cos], samples=UNARY)
-def cos(x: Array) -> Array:
-    """Cosine of x in radians.
-
-    >>> cos(np.array([0.0, np.pi]))
-    array([ 1., -1.])
-    """
-    return np.cos(x)
-
-
-@cos.vjp("x")
-def cos_vjp_x(g: Array, out: Array, x: Array) -> Array:
-    return -g * np.sin(x)
-
-
-@primitive(elementwise=True, numpy=[np.tanh], samples=UNARY)
-def tanh(x: Array) -> Array:
-    """Hyperbolic tangent: out = (e**x - e**-x) / (e**x + e**-x), between -1 and 1; out' = 1 - out**2.
-
-    >>> tanh(np.array([0.0, 100.0]))
-    array([0., 1.])
-    """
-    return np.tanh(x)
-
-
-@tanh.vjp("x")
-def tanh_vjp_x(g: Array, out: Array, x: Array) -> Array:
-    return g * (1 - out * out)
 
 
 PAIRS = [Sample(distinct(2, 3), normal(2, 3)), Sample(normal(2, 3), normal(3)), Sample(normal(3), 0.25)]

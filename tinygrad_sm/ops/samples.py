@@ -72,3 +72,13 @@ def integers(high: int, *shape: int) -> Recipe:
 def booleans(*shape: int) -> Recipe:
     """Booleans, both values equally likely."""
     return Recipe(lambda rng: rng.random(shape) < 0.5, floating=False)
+
+
+UNARY = [Sample(normal(2, 3)), Sample(normal()), Sample(normal(0, 3))]
+BINARY = [
+    Sample(normal(2, 3), normal(2, 3)),
+    Sample(normal(2, 3), normal(3)),
+    Sample(normal(2, 1), normal(1, 3)),
+    Sample(normal(), normal(2, 2)),
+    Sample(normal(3), 2.5),
+]
