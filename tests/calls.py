@@ -19,7 +19,9 @@ CONSTANTS = {
     "clip": {"a_min", "a_max"},
     "cross_entropy": {"weight"},
     "nll_loss": {"weight"},
+    "focal_loss": {"alpha"},
     "binary_cross_entropy_with_logits": {"weight", "pos_weight"},
+    "batch_norm": {"running_mean", "running_var"},
 }
 
 

@@ -6,25 +6,42 @@ from typing import NoReturn
 
 from tinygrad_sm.nn import functional, init
 from tinygrad_sm.nn.activations import ELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Softplus, Tanh
+from tinygrad_sm.nn.attention import MultiHeadAttention, PositionalEncoding, TransformerBlock
 from tinygrad_sm.nn.layers import MLP, Dropout, Flatten, Linear, Sequential
-from tinygrad_sm.nn.module import Module, Parameter
+from tinygrad_sm.nn.module import Buffer, Module, Parameter
+from tinygrad_sm.nn.normalisation import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
+from tinygrad_sm.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 
 __all__ = [
-    "ELU",
-    "MLP",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "Buffer",
     "Dropout",
+    "ELU",
     "Flatten",
+    "GRU",
+    "GRUCell",
+    "GroupNorm",
+    "LSTM",
+    "LSTMCell",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
     "LogSoftmax",
+    "MLP",
     "Module",
+    "MultiHeadAttention",
     "Parameter",
+    "PositionalEncoding",
+    "RNN",
+    "RNNCell",
     "ReLU",
     "Sequential",
     "Sigmoid",
     "Softmax",
     "Softplus",
     "Tanh",
+    "TransformerBlock",
     "functional",
     "init",
 ]

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from tinygrad_sm.effects import Effect
+from tinygrad_sm.effects import Effect, note_overwrite
 from tinygrad_sm.engine.tensor import Tensor
-from tinygrad_sm.errors import ArgumentError
+from tinygrad_sm.errors import ArgumentError, DTypeError, ShapeError
+from tinygrad_sm.operand import plain
 from tinygrad_sm.ops import (
     binary_cross_entropy_with_logits,
     cross_entropy,
     elu,
+    group_norm,
+    layer_norm,
     leaky_relu,
     linear,
     log_softmax,
@@ -27,13 +32,26 @@ from tinygrad_sm.ops import (
     tanh,
 )
 from tinygrad_sm.ops.activation import dropout as dropout_with_mask
+from tinygrad_sm.ops.normalisation import (
+    along_channels,
+    check_channels,
+    check_eps,
+    floating,
+    new_num_batches_tracked,
+    new_running_mean,
+    new_running_var,
+)
+from tinygrad_sm.ops.normalisation import batch_norm as batch_norm_in_training
 from tinygrad_sm.randomness import generator_or_default
 
 __all__ = [
+    "batch_norm",
     "binary_cross_entropy_with_logits",
     "cross_entropy",
     "dropout",
     "elu",
+    "group_norm",
+    "layer_norm",
     "leaky_relu",
     "linear",
     "log_softmax",
@@ -41,6 +59,7 @@ __all__ = [
     "mse_loss",
     "nll_loss",
     "relu",
+    "scaled_dot_product_attention",
     "sigmoid",
     "softmax",
     "softplus",
@@ -71,3 +90,140 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, *, generator: np.rand
 def _keep(generator: np.random.Generator, shape: tuple[int, ...], p: float) -> Any:
     """A mask that is true with probability 1 - p."""
     return generator.random(shape, dtype=np.float32) >= p
+
+
+def batch_norm(
+    x: Any,
+    running_mean: Any = None,
+    running_var: Any = None,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float | None = 0.1,
+    eps: float = 1e-5,
+    *,
+    num_batches_tracked: Any = None,
+) -> Any:
+    """Each channel normalised by its mean and variance: out = (x - mean) / sqrt(var + eps) * weight + bias.
+
+    Args: x (N, C, ...), the others (C,) or None. In training mean and variance are those of the batch, and the running
+    ones move towards them by the share momentum, in place; None takes the average of all batches, counted in
+    num_batches_tracked. In evaluation they are the running ones. Returns the shape of x. Raises ShapeError for a single
+    value per channel in training. Source: S. Ioffe and C. Szegedy, Batch normalization, ICML 2015.
+
+    >>> batch_norm(np.array([[1.0], [3.0]]), training=True).round(4).tolist()
+    [[-1.0], [1.0]]
+    """
+    if not training:
+        return _batch_norm_by(x, running_mean, running_var, weight, bias, eps)
+    if momentum is None and num_batches_tracked is None:
+        raise ArgumentError("batch_norm: momentum=None", remedy="pass num_batches_tracked, which counts the batches")
+    args = (x, running_mean, running_var, weight, bias, num_batches_tracked)
+    options: dict[str, Any] = {"momentum": None if momentum is None else float(momentum), "eps": float(eps)}
+    buffers = {
+        name: (buffer, renewed)
+        for name, buffer, renewed in (
+            ("running_mean", running_mean, new_running_mean),
+            ("running_var", running_var, new_running_var),
+            ("num_batches_tracked", num_batches_tracked, new_num_batches_tracked),
+        )
+        if buffer is not None
+    }
+    effects = tuple([Effect("update", name, renewed) for name, (_, renewed) in buffers.items()])
+    if any(isinstance(each, Tensor) for each in args):
+        out = Tensor.record(batch_norm_in_training, args, options, effects)
+    else:
+        out = batch_norm_in_training(*args, **options)
+    arrays = (floating(plain(x)), *[plain(each) for each in args[1:]])
+    values = [(plain(buffer), renewed(*arrays, **options)) for buffer, renewed in buffers.values()]
+    for array, value in values:
+        np.copyto(array, value, casting="same_kind")
+        note_overwrite(array)
+    return out
+
+
+def _batch_norm_by(x: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Any:
+    """The normalisation of evaluation, by statistics that are given."""
+    if mean is None or var is None:
+        remedy = "pass both, or training=True to take those of the batch"
+        raise ArgumentError("batch_norm: evaluation without running_mean and running_var", remedy=remedy)
+    x = floating(x)
+    try:
+        check_eps(eps)
+        check_channels(x, running_mean=mean, running_var=var, weight=weight, bias=bias)
+    except (ArgumentError, ShapeError) as error:
+        raise error.inside("batch_norm") from None
+    mean, var, weight, bias = [along_channels(each, x.ndim) for each in (mean, var, weight, bias)]
+    deviation = np.sqrt(var + float(eps))
+    scale = 1 / deviation if weight is None else weight / deviation
+    scaled = (x - mean) * scale
+    return scaled if bias is None else scaled + bias
+
+
+def scaled_dot_product_attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    *,
+    generator: np.random.Generator | None = None,
+) -> Any:
+    """Averages of values, weighted by how well keys fit queries: out = softmax(query key^T scale + mask) value.
+
+    Args: query (..., L, E), key (..., S, E), value (..., S, V); attn_mask broadcasts to (..., L, S): booleans, true to
+    attend, or floats to add; is_causal attends to no later position; scale is 1 / sqrt(E) by default; dropout_p drops
+    weights. Returns (..., L, V); 0 where nothing may be attended to. Raises ShapeError for a mask that does not fit.
+    Source: A. Vaswani et al., Attention is all you need, NIPS 2017.
+
+    >>> scaled_dot_product_attention(np.zeros((1, 4)), np.ones((2, 4)), np.array([[1.0], [3.0]]))
+    array([[2.]])
+    """
+    query, key, value = floating(query), floating(key), floating(value)
+    _check_attention(query.shape, key.shape, value.shape)
+    scale = 1 / math.sqrt(query.shape[-1] or 1) if scale is None else float(scale)
+    scores = (query * scale) @ np.swapaxes(key, -1, -2)
+    if is_causal:
+        if attn_mask is not None:
+            remedy = "combine them: attn_mask & np.tri(L, S, dtype=bool)"
+            raise ArgumentError("scaled_dot_product_attention: attn_mask and is_causal", remedy=remedy)
+        attn_mask = _causal(*scores.shape[-2:])
+    if attn_mask is not None:
+        scores = _masked(scores, attn_mask)
+    weights = dropout(softmax(scores, -1), dropout_p, generator=generator)
+    return weights @ value
+
+
+def _check_attention(query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, ...]) -> None:
+    """Refuse shapes that do not fit each other."""
+    if min(len(query), len(key), len(value)) < 2 or query[-1] != key[-1] or key[-2] != value[-2]:
+        raise ShapeError(
+            f"scaled_dot_product_attention: query {query}, key {key} and value {value} do not fit each other",
+            remedy="give them shapes (..., L, E), (..., S, E) and (..., S, V)",
+        )
+
+
+@functools.lru_cache(maxsize=16)
+def _causal(queries: int, keys: int) -> Any:
+    """A mask that is true where a key comes no later than the query."""
+    mask = np.tri(queries, keys, dtype=bool)
+    mask.flags.writeable = False  # it is handed out more than once
+    return mask
+
+
+def _masked(scores: Any, mask: Any) -> Any:
+    """Scores that are -inf where a mask is false, or with a floating mask added to them."""
+    kind, shape = np.asarray(plain(mask)).dtype.kind, np.shape(mask)
+    if kind not in "bf":
+        remedy = "write mask.astype(bool) if 1 means to attend"
+        raise DTypeError("scaled_dot_product_attention: attn_mask holds neither booleans nor floats", remedy=remedy)
+    try:
+        fits = np.broadcast_shapes(shape, scores.shape) == scores.shape
+    except ValueError:
+        fits = False
+    if not fits:
+        problem = f"attn_mask {shape} does not broadcast to the scores {scores.shape}"
+        raise ShapeError(f"scaled_dot_product_attention: {problem}", remedy="its last axes are (queries, keys)")
+    return np.where(mask, scores, -np.inf) if kind == "b" else scores + mask

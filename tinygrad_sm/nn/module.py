@@ -1,4 +1,4 @@
-"""Module: something callable that owns parameters, found by walking its attributes in the order they were set."""
+"""Module: something callable that owns parameters and buffers, found among its attributes in the order of setting."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import difflib
 import itertools
 import reprlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,9 @@ import numpy.typing as npt
 from tinygrad_sm.effects import note_overwrite
 from tinygrad_sm.engine.tape import RUNNING
 from tinygrad_sm.engine.tensor import Tensor
-from tinygrad_sm.errors import StateError
+from tinygrad_sm.errors import GradientError, StateError
 from tinygrad_sm.location import PACKAGE, caller
+from tinygrad_sm.operand import plain
 from tinygrad_sm.state import fitted
 
 
@@ -34,6 +35,25 @@ class Parameter(Tensor):
         super().__init__(data, requires_grad=requires_grad, dtype=dtype, name=name)
 
 
+class Buffer(Tensor):
+    """A tensor that belongs to a module and is saved with it but not trained, such as a running mean.
+
+    A Module finds it among its attributes. Raises GradientError if a gradient is asked for.
+
+    >>> Buffer([0.0, 1.0]).requires_grad
+    False
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self, data: Any, *, requires_grad: bool = False, dtype: npt.DTypeLike | None = None, name: str | None = None
+    ) -> None:
+        if requires_grad:
+            raise GradientError("Buffer: it is not trained", remedy="what is trained is an nn.Parameter")
+        super().__init__(np.array(plain(data), dtype=dtype), name=name)
+
+
 observers: list[Callable[[Module], None]] = []  # told of every call of a module, before it runs
 _next_change = itertools.count(1).__next__
 _changes = 0
@@ -48,7 +68,7 @@ class Module:
     """A layer or a whole model: assign parameters and modules to attributes, and write `forward`.
 
     Attributes may also be lists, tuples or dicts of modules and parameters. Names are paths of attributes, in the order
-    in which these were set; a parameter that occurs twice is counted once.
+    in which these were set; a parameter that occurs twice is counted once. A `Buffer` is saved, but not trained.
 
     >>> class Scale(Module):
     ...     def __init__(self):
@@ -121,19 +141,30 @@ class Module:
         """Every parameter, each once, in the order of `named_parameters`."""
         return (parameter for _, parameter in self.named_parameters())
 
+    def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
+        """Every buffer with its path, such as `1.running_mean`, each once."""
+        return ((path, part) for path, part in _walk("", self, set()) if isinstance(part, Buffer))
+
+    def buffers(self) -> Iterator[Buffer]:
+        """Every buffer, each once, in the order of `named_buffers`."""
+        return (buffer for _, buffer in self.named_buffers())
+
+    def _named_state(self) -> Iterator[tuple[str, Parameter | Buffer]]:
+        return ((path, part) for path, part in _walk("", self, set()) if not isinstance(part, Module))
+
     def state_dict(self) -> dict[str, npt.NDArray[Any]]:
-        """A copy of the value of every parameter, by name."""
-        return {name: parameter.data.copy() for name, parameter in self.named_parameters()}
+        """A copy of the value of every parameter and buffer, by name."""
+        return {name: part.data.copy() for name, part in self._named_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Copy values into the parameters, in place and cast to their dtype; nothing is written unless all of them fit.
+        """Copy values into parameters and buffers, in place and in their dtype; nothing is written unless all fit.
 
         Raises StateError for a name that is unknown or missing, and for a value of another shape or without numbers.
         """
         if not isinstance(state, Mapping):
             what = f"a dict of arrays by name, not {type(state).__name__}"
             raise StateError(f"load_state_dict: takes {what}", remedy="pass what state_dict() returned")
-        own = dict(self.named_parameters())
+        own = dict(self._named_state())
         for name in state:
             if name not in own:
                 close = difflib.get_close_matches(str(name), own, n=1)
@@ -144,12 +175,11 @@ class Module:
             raise StateError(f"load_state_dict: no value for {', '.join(missing)}", remedy="pass a complete state_dict")
         remedy = "build the model with the sizes that it was saved with"
         values = {
-            name: fitted(state[name], parameter.data, f"load_state_dict: {name}", remedy)
-            for name, parameter in own.items()
+            name: fitted(state[name], part.data, f"load_state_dict: {name}", remedy) for name, part in own.items()
         }
-        for name, parameter in own.items():
-            np.copyto(parameter.data, values[name])
-            note_overwrite(parameter.data)
+        for name, part in own.items():
+            np.copyto(part.data, values[name])
+            note_overwrite(part.data)
 
     def train(self, mode: bool = True) -> Self:
         """Switch this module and all below it to training, where dropout drops."""
@@ -178,9 +208,12 @@ class Module:
         return "\n".join([f"{type(self).__name__}(", *lines, ")"])
 
 
+Part: TypeAlias = Module | Parameter | Buffer
+
+
 def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """The modules and parameters that an attribute is, or holds in a list, tuple or dict; tells modules their name."""
-    if isinstance(value, (Module, Parameter)):
+    """The modules and tensors that an attribute is, or holds in a list, tuple or dict; tells modules their name."""
+    if isinstance(value, (Module, Parameter, Buffer)):
         if isinstance(value, Module) and value._name != name:
             value.__dict__.update(_name=name, _path=Module._path)
         yield name, value
@@ -189,12 +222,12 @@ def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield from _parts(f"{name}.{key}", item)
 
 
-def _walk(path: str, part: Module | Parameter, seen: set[int]) -> Iterator[tuple[str, Module | Parameter]]:
-    """A part and all below it with their paths, each once; a parameter takes its path for a name as it grows."""
+def _walk(path: str, part: Part, seen: set[int]) -> Iterator[tuple[str, Part]]:
+    """A part and all below it with their paths, each once; a tensor takes its path for a name as it grows."""
     if id(part) in seen:
         return
     seen.add(id(part))
-    if isinstance(part, Parameter):
+    if not isinstance(part, Module):
         if part.name is None or path.endswith(f".{part.name}"):  # any other name is the user's, or longer than this one
             part.name = path
         yield path, part
