@@ -6,7 +6,6 @@ What cancels, overflows or divides by zero in the textbook formula is written an
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,48 +13,47 @@ import numpy as np
 from tinygrad_sm.engine.primitive import Array, primitive
 from tinygrad_sm.operand import as_array
 from tinygrad_sm.ops.activation import sigmoid
+from tinygrad_sm.ops.elementwise import LOG_2
 from tinygrad_sm.ops.samples import Sample, normal, uniform
 
 PAIRS = [Sample(normal(2, 1), normal(1, 3)), Sample(normal(3), 0.25)]
 
 # erf(x)**2 = 1 - exp(-s r(s)) with s = x**2, where r is smooth and near 1: here a quotient of two polynomials, the
-# highest power first, fitted for s up to 35.5 so that erf is right to 1e-17 of its value. Beyond it is 1 to all digits.
+# lowest power first, fitted for s up to 35.5 so that erf is right to 1e-17 of its value. Beyond it is 1 to all digits.
 ERF_ABOVE = (
-    5.11949711640298e-10,
-    4.7790113921073916e-08,
-    1.4984319612282397e-06,
-    2.931529207609581e-05,
-    0.00040459873193397506,
-    0.004148579578617395,
-    0.030121012360322132,
-    0.1633958300796711,
-    0.5528987731399507,
     1.2732395447351628,
+    0.5528987731399507,
+    0.1633958300796711,
+    0.030121012360322132,
+    0.004148579578617395,
+    0.00040459873193397506,
+    2.931529207609581e-05,
+    1.4984319612282397e-06,
+    4.7790113921073916e-08,
+    5.11949711640298e-10,
 )
 ERF_BELOW = (
-    5.11014700247843e-10,
-    4.64381256127838e-08,
-    1.4165707959077993e-06,
-    2.720368137422557e-05,
-    0.00037025152967261224,
-    0.0037126776408335322,
-    0.026574349888414124,
-    0.1396169407375304,
-    0.4642925752679034,
     1.0,
+    0.4642925752679034,
+    0.1396169407375304,
+    0.026574349888414124,
+    0.0037126776408335322,
+    0.00037025152967261224,
+    2.720368137422557e-05,
+    1.4165707959077993e-06,
+    4.64381256127838e-08,
+    5.11014700247843e-10,
 )
+ERF_SLOPE = float(2 / np.sqrt(np.pi))
 ERF_IS_ONE = 5.95
 ERF_IS_LINEAR = 1e-10  # below, where the square of x may underflow
 
 
 def polynomial(coefficients: Sequence[float], x: Array) -> Array:
-    """Its values by Horner's rule, the highest power first."""
-    value = coefficients[0] * x
-    value += coefficients[1]
-    for coefficient in coefficients[2:]:
-        value *= x
-        value += coefficient
-    return value
+    """Its values by Horner's rule, the lowest power first; a recursion, which opens into one formula."""
+    if len(coefficients) == 1:
+        return coefficients[0]
+    return coefficients[0] + x * polynomial(coefficients[1:], x)
 
 
 @primitive(elementwise=True, samples=[Sample(normal(2, 3)), Sample(uniform(-4, 4))])
@@ -77,13 +75,13 @@ def erf(x: Array) -> Array:
     s = size * size
     exponent = s * polynomial(ERF_ABOVE, s) / polynomial(ERF_BELOW, s)
     value = np.sqrt(-np.expm1(-exponent))
-    return np.copysign(np.where(np.less(size, ERF_IS_LINEAR), 2 / math.sqrt(math.pi) * size, value), x)
+    return np.copysign(np.where(np.less(size, ERF_IS_LINEAR), ERF_SLOPE * size, value), x)
 
 
 @erf.vjp("x")
 def erf_vjp_x(g: Array, out: Array, x: Array) -> Array:
     near = np.maximum(np.minimum(x, 30), -30)  # e**-900 is 0, and squares of larger numbers may overflow
-    return g * (2 / math.sqrt(math.pi) * np.exp(-near * near))
+    return g * (ERF_SLOPE * np.exp(-near * near))
 
 
 @primitive(elementwise=True, numpy=[np.sinc], samples=[Sample(normal(2, 3))])
@@ -100,7 +98,7 @@ def sinc(x: Array) -> Array:
 
 @sinc.vjp("x")
 def sinc_vjp_x(g: Array, out: Array, x: Array) -> Array:
-    return g * (-math.pi * spherical_bessel(math.pi * x, 1))
+    return g * (-np.pi * spherical_bessel(np.pi * x, 1))
 
 
 @primitive(elementwise=True, method=False, samples=[Sample(normal(2, 3)), Sample(uniform(-8, 8, 4), 2)])
@@ -120,24 +118,24 @@ def spherical_bessel(x: Array, n: int = 0) -> Array:
     if x.dtype == np.float16:
         return spherical_bessel(x.astype(np.float32), n).astype(np.float16)
     near = np.less_equal(np.abs(x), n + 1)
-    return np.where(near, by_series(np.where(near, x, 0), n), by_recurrence(np.where(near, 1, x), n))
+    small, large = np.where(near, x, 0), np.where(near, 1, x)
+    leading = small**n / float(np.prod(np.arange(1, 2 * n + 2, 2)))
+    by_recurrence = recurrence(np.cos(large) / large, np.sin(large) / large, large, 0, n)
+    return np.where(near, leading * series(small * small / 2, n, 1), by_recurrence)
 
 
-def by_series(x: Array, n: int) -> Array:
-    """j_n(x) = x**n / (1 3 5 ... (2n+1)) (1 - s / (1 (2n+3)) (1 - s / (2 (2n+5)) (1 - ...))) with s = x**2 / 2."""
-    s = x * x / 2
-    total = 1 - s * 0
-    for k in range(12 + 2 * n, 0, -1):
-        total = 1 - s / (k * (2 * n + 1 + 2 * k)) * total
-    return x**n / math.prod(range(1, 2 * n + 2, 2)) * total
+def series(s: Array, n: int, k: int) -> Array:
+    """j_n(x) over its leading term from the k-th factor on: 1 - s / (k (2n+1+2k)) (1 - ...), with s = x**2 / 2."""
+    if k > 12 + 2 * n:
+        return 1
+    return 1 - s / (k * (2 * n + 1 + 2 * k)) * series(s, n, k + 1)
 
 
-def by_recurrence(x: Array, n: int) -> Array:
-    """j_n(x) from j_(k+1) = (2k+1) j_k / x - j_(k-1), which is stable where x exceeds n."""
-    before, value = np.cos(x) / x, np.sin(x) / x
-    for k in range(n):
-        before, value = value, (2 * k + 1) * value / x - before
-    return value
+def recurrence(before: Array, value: Array, x: Array, k: int, n: int) -> Array:
+    """j_n(x) from j_(k-1) and j_k by j_(k+1) = (2k+1) j_k / x - j_(k-1), which is stable where x exceeds n."""
+    if k == n:
+        return value
+    return recurrence(value, (2 * k + 1) * value / x - before, x, k + 1, n)
 
 
 @spherical_bessel.vjp("x")
@@ -213,11 +211,11 @@ def logaddexp2(x: Array, y: Array) -> Array:
 
 @logaddexp2.vjp("x")
 def logaddexp2_vjp_x(g: Array, out: Array, x: Array, y: Array) -> Array:
-    share = sigmoid(math.log(2) * lead(x, y))
+    share = sigmoid(LOG_2 * lead(x, y))
     return g * np.where(np.equal(out, -np.inf), 0, share)
 
 
 @logaddexp2.vjp("y")
 def logaddexp2_vjp_y(g: Array, out: Array, x: Array, y: Array) -> Array:
-    share = sigmoid(math.log(2) * lead(y, x))
+    share = sigmoid(LOG_2 * lead(y, x))
     return g * np.where(np.equal(out, -np.inf), 0, share)

@@ -8,8 +8,6 @@ Source: M. Abramowitz and I. Stegun, Handbook of Mathematical Functions, 1964, c
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from tinygrad_sm.engine.primitive import Array, primitive
@@ -270,7 +268,7 @@ def deg2rad(x: Array) -> Array:
 
 @deg2rad.vjp("x")
 def deg2rad_vjp_x(g: Array, out: Array, x: Array) -> Array:
-    return g * math.radians(1)
+    return g * (np.pi / 180)
 
 
 @primitive(elementwise=True, method=False, numpy=[np.rad2deg, np.degrees], samples=ANYWHERE)
@@ -285,4 +283,4 @@ def rad2deg(x: Array) -> Array:
 
 @rad2deg.vjp("x")
 def rad2deg_vjp_x(g: Array, out: Array, x: Array) -> Array:
-    return g * math.degrees(1)
+    return g * (180 / np.pi)
