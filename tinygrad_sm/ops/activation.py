@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinygrad_sm.engine.primitive import Array, primitive
-from tinygrad_sm.errors import DTypeError
+from tinygrad_sm.errors import ArgumentError, DTypeError
 from tinygrad_sm.operand import as_array
 from tinygrad_sm.ops.samples import Sample, distinct, normal
 
@@ -116,6 +116,235 @@ def softplus_vjp_x(g: Array, out: Array, x: Array) -> Array:
 def softplus_textbook(x: Array) -> Array:
     e = np.exp(x)
     return np.log(1 + e)
+
+
+@primitive(elementwise=True, samples=SMOOTH)
+def log_sigmoid(x: Array) -> Array:
+    """Logarithm of the logistic function: out = -log(1 + e**-x), with the sigmoid of -x as its derivative.
+
+    Computed as min(x, 0) - log(1 + e**-|x|), exact in both tails.
+
+    >>> log_sigmoid(np.array([-1000.0, 0.0, 1000.0]))
+    array([-1.00000000e+03, -6.93147181e-01,  0.00000000e+00])
+    """
+    return np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
+
+
+@log_sigmoid.vjp("x")
+def log_sigmoid_vjp_x(g: Array, out: Array, x: Array) -> Array:
+    return g * sigmoid(-x)
+
+
+@log_sigmoid.textbook
+def log_sigmoid_textbook(x: Array) -> Array:
+    e = np.exp(-x)
+    s = 1 / (1 + e)
+    return np.log(s)
+
+
+@primitive(elementwise=True, samples=SMOOTH)
+def silu(x: Array) -> Array:
+    """Sigmoid-weighted linear unit, or swish: out = x sigmoid(x), which tends to 0 at -inf and to x at +inf.
+
+    Source: S. Elfwing, E. Uchibe and K. Doya, Sigmoid-weighted linear units for neural network function approximation
+    in reinforcement learning, Neural Networks 107, 2018.
+
+    >>> silu(np.array([-np.inf, 0.0, 1000.0]))
+    array([  -0.,    0., 1000.])
+    """
+    return np.maximum(x, -1000) * sigmoid(x)  # beyond, the sigmoid is 0, and -inf times that would be NaN
+
+
+@silu.vjp("x")
+def silu_vjp_x(g: Array, out: Array, x: Array) -> Array:
+    x = np.clip(x, -1000, 1000)  # beyond, the slope is 0 or 1
+    s = sigmoid(x)
+    return g * (s * (1 + x * (1 - s)))
+
+
+@silu.textbook
+def silu_textbook(x: Array) -> Array:
+    e = np.exp(-x)
+    s = 1 / (1 + e)
+    return x * s
+
+
+@primitive(elementwise=True, samples=SMOOTH)
+def mish(x: Array) -> Array:
+    """Self-regularised unit: out = x tanh(softplus(x)), which tends to 0 at -inf and to x at +inf.
+
+    Source: D. Misra, Mish: a self regularized non-monotonic activation function, BMVC 2020.
+
+    >>> mish(np.array([-np.inf, 0.0, 1000.0]))
+    array([  -0.,    0., 1000.])
+    """
+    return np.maximum(x, -1000) * np.tanh(softplus(x))
+
+
+@mish.vjp("x")
+def mish_vjp_x(g: Array, out: Array, x: Array) -> Array:
+    x = np.clip(x, -1000, 1000)
+    t = np.tanh(softplus(x))
+    return g * (t + x * sigmoid(x) * (1 - t * t))
+
+
+@primitive(elementwise=True, samples=SMOOTH)
+def softsign(x: Array) -> Array:
+    """Softsign: out = x / (1 + |x|), between -1 and 1, with the derivative 1 / (1 + |x|)**2.
+
+    Source: X. Glorot and Y. Bengio, Understanding the difficulty of training deep feedforward networks, AISTATS 2010.
+
+    >>> softsign(np.array([-3.0, 0.0, 1.0]))
+    array([-0.75,  0.  ,  0.5 ])
+    """
+    return np.divide(x, 1 + np.abs(x))
+
+
+@softsign.vjp("x")
+def softsign_vjp_x(g: Array, out: Array, x: Array) -> Array:
+    scale = 1 / (1 + np.abs(x))
+    return g * (scale * scale)
+
+
+@primitive(elementwise=True, samples=SMOOTH)
+def tanhshrink(x: Array) -> Array:
+    """What the hyperbolic tangent takes away: out = x - tanh(x), with the derivative tanh(x)**2.
+
+    >>> tanhshrink(np.array([0.0, 1000.0]))
+    array([  0., 999.])
+    """
+    return np.subtract(x, np.tanh(x))
+
+
+@tanhshrink.vjp("x")
+def tanhshrink_vjp_x(g: Array, out: Array, x: Array) -> Array:
+    t = np.tanh(x)
+    return g * (t * t)
+
+
+SELU_ALPHA = 1.6732632423543772  # with these two, the mean 0 and the variance 1 are a fixed point
+SELU_SCALE = 1.0507009873554805
+
+
+@primitive(elementwise=True, samples=KINKED)
+def selu(x: Array) -> Array:
+    """Scaled exponential linear unit: out = 1.0507 x for x > 0, else 1.0507 * 1.6733 (e**x - 1), the slope at 0 too.
+
+    Normal inputs and weights keep the mean 0 and the variance 1 from layer to layer.
+    Source: G. Klambauer et al., Self-normalizing neural networks, NIPS 2017.
+
+    >>> selu(np.array([-1000.0, 1.0]))
+    array([-1.75809934,  1.05070099])
+    """
+    below = SELU_SCALE * SELU_ALPHA * np.expm1(np.minimum(x, 0))
+    return np.where(np.greater(x, 0), np.multiply(x, SELU_SCALE), below)
+
+
+@selu.vjp("x")
+def selu_vjp_x(g: Array, out: Array, x: Array) -> Array:
+    below = SELU_SCALE * SELU_ALPHA * np.exp(np.where(x > 0, 0, x))
+    return g * np.where(x > 0, SELU_SCALE, below)
+
+
+@primitive(elementwise=True, samples=[*KINKED[:1], Sample(distinct(4), -0.1, 0.1)])
+def hardtanh(x: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array:
+    """Piecewise linear tanh: out = x between min_val and max_val, and these outside; the left derivative at both.
+
+    So the slope is 0 at min_val and 1 at max_val. Raises ArgumentError unless min_val < max_val.
+    Source: R. Collobert, Large scale machine learning, thesis, Paris 6, 2004.
+
+    >>> hardtanh(np.array([-3.0, 0.5, 3.0]))
+    array([-1. ,  0.5,  1. ])
+    """
+    if not min_val < max_val:
+        raise ArgumentError(f"min_val={min_val}, max_val={max_val}", remedy="pass a min_val below max_val")
+    return np.clip(x, float(min_val), float(max_val))
+
+
+@hardtanh.vjp("x")
+def hardtanh_vjp_x(g: Array, out: Array, x: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array:
+    return g * ((x > min_val) & (x <= max_val))
+
+
+@primitive(elementwise=True, samples=KINKED[:1])
+def relu6(x: Array) -> Array:
+    """Rectifier with a ceiling: out = min(max(x, 0), 6); the derivative at 0 is 0, and at 6 it is 1.
+
+    >>> relu6(np.array([-1.0, 2.0, 8.0]))
+    array([0., 2., 6.])
+    """
+    return np.clip(x, 0, 6)
+
+
+@relu6.vjp("x")
+def relu6_vjp_x(g: Array, out: Array, x: Array) -> Array:
+    return g * ((x > 0) & (x <= 6))
+
+
+@primitive(elementwise=True, samples=SMOOTH)
+def hardsigmoid(x: Array) -> Array:
+    """Piecewise linear sigmoid: out = x / 6 + 1 / 2, not below 0 nor above 1; the left derivative at -3 and 3.
+
+    >>> hardsigmoid(np.array([-4.0, 0.0, 1.5]))
+    array([0.  , 0.5 , 0.75])
+    """
+    return np.clip(np.add(x, 3), 0, 6) / 6
+
+
+@hardsigmoid.vjp("x")
+def hardsigmoid_vjp_x(g: Array, out: Array, x: Array) -> Array:
+    return g * ((x > -3) & (x <= 3)) / 6
+
+
+@primitive(elementwise=True, samples=SMOOTH)
+def hardswish(x: Array) -> Array:
+    """Piecewise quadratic silu: out = x hardsigmoid(x); the left derivative at -3 and 3, 0 and 3/2.
+
+    Source: A. Howard et al., Searching for MobileNetV3, ICCV 2019.
+
+    >>> hardswish(np.array([-np.inf, 0.0, 3.0]))
+    array([-0.,  0.,  3.])
+    """
+    return np.maximum(x, -3) * hardsigmoid(x)
+
+
+@hardswish.vjp("x")
+def hardswish_vjp_x(g: Array, out: Array, x: Array) -> Array:
+    return g * np.where(x > 3, 1, np.where(x > -3, x / 3 + 1 / 2, 0))
+
+
+@primitive(elementwise=True, samples=[Sample(distinct(3, 4), 0.2)])
+def softshrink(x: Array, lambd: float = 0.5) -> Array:
+    """Values moved towards 0 by lambd, and those that would pass it, 0; the slope at -lambd is 1, at lambd it is 0.
+
+    Raises ArgumentError for a negative lambd.
+
+    >>> softshrink(np.array([-2.0, 0.25, 1.0]))
+    array([-1.5,  0. ,  0.5])
+    """
+    if not lambd >= 0:
+        raise ArgumentError(f"lambd={lambd}", remedy="pass a number from 0")
+    return np.where(np.abs(x) > lambd, np.subtract(x, np.copysign(float(lambd), x)), 0)
+
+
+@softshrink.vjp("x")
+def softshrink_vjp_x(g: Array, out: Array, x: Array, lambd: float = 0.5) -> Array:
+    return g * ((x <= -lambd) | (x > lambd))
+
+
+@primitive(elementwise=True, samples=[Sample(distinct(3, 4), 0.2, -1.0)])
+def threshold(x: Array, threshold: float, value: float) -> Array:
+    """Values above a threshold, and in place of the others another value; there the derivative is 0.
+
+    >>> threshold(np.array([0.5, 2.0]), 1.0, -1.0)
+    array([-1.,  2.])
+    """
+    return np.where(np.greater(x, threshold), x, float(value))
+
+
+@threshold.vjp("x")
+def threshold_vjp_x(g: Array, out: Array, x: Array, threshold: float, value: float) -> Array:
+    return g * (x > threshold)
 
 
 @primitive(

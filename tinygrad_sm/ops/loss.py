@@ -9,11 +9,13 @@ Rethinking the Inception architecture for computer vision, CVPR 2016.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from tinygrad_sm.engine.primitive import Array, primitive
+from tinygrad_sm.errors import ArgumentError
 from tinygrad_sm.operand import as_array, plain
 from tinygrad_sm.ops.activation import sigmoid, softplus
 from tinygrad_sm.ops.loss_blocks import (
@@ -303,3 +305,152 @@ def binary_cross_entropy_with_logits_textbook(
     log_p, log_not_p = np.log(p), np.log(1 - p)
     losses = -positive * target * log_p - (1 - target) * log_not_p
     return reduce(losses if weight is None else losses * weight, reduction, logits.size)
+
+
+_LOG_PROBABILITIES = Recipe(lambda rng: np.log(rng.dirichlet(np.ones(3), size=4)))
+
+
+@primitive(
+    method=False,
+    misuse={"softmax": "kl_div expects log-probabilities, and was given the output of a softmax: use log_softmax"},
+    samples=[
+        Sample(_LOG_PROBABILITIES, _PROBABILITIES),
+        Sample(_LOG_PROBABILITIES, _LOG_PROBABILITIES, reduction="batchmean", log_target=True),
+        Sample(normal(4), uniform(0.1, 1, 4), reduction="none"),
+    ],
+)
+def kl_div(log_probs: Array, target: Array, reduction: str = "mean", log_target: bool = False) -> Array:
+    """Kullback-Leibler divergence of a target q from predicted probabilities p: loss_i = q_i (log q_i - log p_i).
+
+    Args: log_probs log p, from `log_softmax`; target q of that shape, or log q with log_target=True. "mean" divides by
+    the number of elements, "batchmean" by the length of the first axis, which is the divergence. Where q is 0 the loss
+    and the gradient are 0, also where p is 0. Raises ShapeError unless both have the same shape.
+    Source: S. Kullback and R. Leibler, On information and sufficiency, Annals of Mathematical Statistics 22, 1951.
+
+    >>> float(kl_div(np.log([[0.5, 0.5]]), np.array([[1.0, 0.0]]), reduction="batchmean").round(4))
+    0.6931
+    """
+    same_shape(log_probs, target)
+    log_p = as_array(log_probs)
+    q, log_q = both_forms(as_type_of(log_p, target), log_target)
+    with np.errstate(invalid="ignore"):  # 0 * inf where neither has a probability
+        losses = np.where(q == 0, 0, q * (log_q - log_p))
+    return reduce(losses, *reduction_and_count(reduction, log_p.shape))
+
+
+def both_forms(target: Array, log_target: bool) -> tuple[Array, Array]:
+    """Probabilities and their logarithms, from one of them; the logarithm of 0 is never used, and 0 here."""
+    return (np.exp(target), target) if log_target else (target, np.log(np.where(np.equal(target, 0), 1, target)))
+
+
+def reduction_and_count(reduction: str, shape: tuple[int, ...]) -> tuple[str, int]:
+    """What `reduce` takes: "batchmean" is a mean whose count is the length of the first axis."""
+    if reduction == "batchmean":
+        return "mean", shape[0] if shape else 1
+    return reduction, math.prod(shape)
+
+
+@kl_div.vjp("log_probs")
+def kl_div_vjp_log_probs(
+    g: Array, out: Array, log_probs: Array, target: Array, reduction: str = "mean", log_target: bool = False
+) -> Array:
+    q, _ = both_forms(target, log_target)
+    return -spread(g, *reduction_and_count(reduction, log_probs.shape)) * q
+
+
+@kl_div.vjp("target")
+def kl_div_vjp_target(
+    g: Array, out: Array, log_probs: Array, target: Array, reduction: str = "mean", log_target: bool = False
+) -> Array:
+    q, log_q = both_forms(target, log_target)
+    slope = np.where(np.equal(q, 0), 0, log_q - log_probs + 1)
+    share = spread(g, *reduction_and_count(reduction, target.shape))
+    return share * q * slope if log_target else share * slope
+
+
+@kl_div.textbook
+def kl_div_textbook(log_probs: Array, target: Array, reduction: str = "mean", log_target: bool = False) -> Array:
+    q = np.exp(target) if log_target else target
+    log_q = np.log(q)
+    losses = q * (log_q - log_probs)
+    return reduce(losses, *reduction_and_count(reduction, log_probs.shape))
+
+
+@primitive(
+    method=False,
+    misuse={
+        "softmax": "focal_loss applies log_softmax itself, and was given the output of a softmax: pass the logits",
+        "sigmoid": "focal_loss expects logits, and was given the output of a sigmoid: leave the sigmoid out",
+    },
+    samples=[
+        Sample(_LOGITS, _LABELS),
+        Sample(_LOGITS, np.array([0, -100, 2, 1]), 1.5, np.array([1.0, 2.0, 0.5])),
+        Sample(normal(2, 3, 2), integers(3, 2, 2), gamma=0.0, reduction="none"),
+    ],
+)
+def focal_loss(
+    logits: Array,
+    target: Array,
+    gamma: float = 2.0,
+    alpha: Array | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Array:
+    """Cross-entropy that fades where the right class is likely: loss_n = -alpha_y (1 - p_ny)**gamma log p_ny.
+
+    Args: logits (N, C, ...); target integer labels (N, ...); gamma from 0, where it is `cross_entropy`; alpha (C,) per
+    class, by which "mean" divides as `cross_entropy` does by weight. 1 - p is -expm1(log p), exact where p is near 1.
+    Raises TargetError for labels that are out of range, of another shape or floating.
+    Source: T.-Y. Lin et al., Focal loss for dense object detection, ICCV 2017.
+
+    >>> float(focal_loss(np.array([[0.0, 0.0]]), np.array([1]), gamma=2.0).round(4))
+    0.1733
+    """
+    if not gamma >= 0:
+        raise ArgumentError(f"gamma={gamma}", remedy="pass a number from 0, which is cross_entropy")
+    logits = as_array(logits)
+    axis = class_axis(logits.ndim)
+    q, count = wanted(logits, checked_labels(logits.shape, target, ignore_index), alpha, ignore_index)
+    with np.errstate(invalid="ignore"):  # 0 * -inf where a masked class is not wanted
+        log_p = log_softmax(logits, axis)
+        losses = np.where(q == 0, 0, as_type_of(logits, q) * np.power(-np.expm1(log_p), gamma) * log_p)
+    return reduce(-np.sum(losses, axis=axis), reduction, count)
+
+
+@focal_loss.vjp("logits")
+def focal_loss_vjp_logits(
+    g: Array,
+    out: Array,
+    logits: Array,
+    target: Array,
+    gamma: float = 2.0,
+    alpha: Array | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Array:
+    axis = class_axis(logits.ndim)
+    q, count = wanted(logits, target, alpha, ignore_index)
+    p, log_p = softmax(logits, axis), log_softmax(logits, axis)
+    rest = -np.expm1(log_p)  # 1 - p
+    p_log_p = p * np.maximum(log_p, -1000)  # 0 where p is
+    slope = q * np.power(rest, gamma) * (gamma * p_log_p / np.where(rest == 0, 1, rest) - 1)  # in log p
+    slope = np.where(np.sum(p, axis=axis, keepdims=True) > 0, slope, 0)  # a fully masked row has no gradient
+    return spread(g, reduction, count, axis) * (slope - p * np.sum(slope, axis=axis, keepdims=True))
+
+
+@focal_loss.textbook
+def focal_loss_textbook(
+    logits: Array,
+    target: Array,
+    gamma: float = 2.0,
+    alpha: Array | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Array:
+    axis = class_axis(logits.ndim)
+    q, count = wanted(logits, target, alpha, ignore_index)
+    e = np.exp(logits)
+    p = e / np.sum(e, axis=axis, keepdims=True)
+    losses = q * (1 - p) ** gamma * np.log(p)
+    by_sample = np.sum(losses, axis=axis)
+    return reduce(-by_sample, reduction, count)
