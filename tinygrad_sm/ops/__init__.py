@@ -20,6 +20,7 @@ from tinygrad_sm.ops import (  # noqa: F401  # registers what stands in them
     normalisation,
     reduction,
     regression_loss,
+    self_gated,
     shape,
     softmax_family,
     units,

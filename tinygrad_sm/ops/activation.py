@@ -143,52 +143,6 @@ def log_sigmoid_textbook(x: Array) -> Array:
 
 
 @primitive(elementwise=True, samples=SMOOTH)
-def silu(x: Array) -> Array:
-    """Sigmoid-weighted linear unit, or swish: out = x sigmoid(x), which tends to 0 at -inf and to x at +inf.
-
-    Source: S. Elfwing, E. Uchibe and K. Doya, Sigmoid-weighted linear units for neural network function approximation
-    in reinforcement learning, Neural Networks 107, 2018.
-
-    >>> silu(np.array([-np.inf, 0.0, 1000.0]))
-    array([  -0.,    0., 1000.])
-    """
-    return np.maximum(x, -1000) * sigmoid(x)  # beyond, the sigmoid is 0, and -inf times that would be NaN
-
-
-@silu.vjp("x")
-def silu_vjp_x(g: Array, out: Array, x: Array) -> Array:
-    x = np.clip(x, -1000, 1000)  # beyond, the slope is 0 or 1
-    s = sigmoid(x)
-    return g * (s * (1 + x * (1 - s)))
-
-
-@silu.textbook
-def silu_textbook(x: Array) -> Array:
-    e = np.exp(-x)
-    s = 1 / (1 + e)
-    return x * s
-
-
-@primitive(elementwise=True, samples=SMOOTH)
-def mish(x: Array) -> Array:
-    """Self-regularised unit: out = x tanh(softplus(x)), which tends to 0 at -inf and to x at +inf.
-
-    Source: D. Misra, Mish: a self regularized non-monotonic activation function, BMVC 2020.
-
-    >>> mish(np.array([-np.inf, 0.0, 1000.0]))
-    array([  -0.,    0., 1000.])
-    """
-    return np.maximum(x, -1000) * np.tanh(softplus(x))
-
-
-@mish.vjp("x")
-def mish_vjp_x(g: Array, out: Array, x: Array) -> Array:
-    x = np.clip(x, -1000, 1000)
-    t = np.tanh(softplus(x))
-    return g * (t + x * sigmoid(x) * (1 - t * t))
-
-
-@primitive(elementwise=True, samples=SMOOTH)
 def softsign(x: Array) -> Array:
     """Softsign: out = x / (1 + |x|), between -1 and 1, with the derivative 1 / (1 + |x|)**2.
 
@@ -294,23 +248,6 @@ def hardsigmoid(x: Array) -> Array:
 @hardsigmoid.vjp("x")
 def hardsigmoid_vjp_x(g: Array, out: Array, x: Array) -> Array:
     return g * ((x > -3) & (x <= 3)) / 6
-
-
-@primitive(elementwise=True, samples=SMOOTH)
-def hardswish(x: Array) -> Array:
-    """Piecewise quadratic silu: out = x hardsigmoid(x); the left derivative at -3 and 3, 0 and 3/2.
-
-    Source: A. Howard et al., Searching for MobileNetV3, ICCV 2019.
-
-    >>> hardswish(np.array([-np.inf, 0.0, 3.0]))
-    array([-0.,  0.,  3.])
-    """
-    return np.maximum(x, -3) * hardsigmoid(x)
-
-
-@hardswish.vjp("x")
-def hardswish_vjp_x(g: Array, out: Array, x: Array) -> Array:
-    return g * np.where(x > 3, 1, np.where(x > -3, x / 3 + 1 / 2, 0))
 
 
 @primitive(elementwise=True, samples=[Sample(distinct(3, 4), 0.2)])
