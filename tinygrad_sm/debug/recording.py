@@ -258,13 +258,17 @@ def checked(output: Any, caller: str) -> Edge:
 
 
 def refuse_stale(nodes: Sequence[Node], caller: str) -> None:
-    """Raise if a value that a node computed with was overwritten since, as an optimiser's step does."""
+    """Raise if a value that a node computed with was overwritten since, as an optimiser's step does.
+
+    What the node itself wrote to, such as running statistics, nothing that it computed depends on.
+    """
     for node in nodes:
         if node.op is None:
             continue
         names = node.op.parameters[:1] * len(node.args) if node.op.variadic else node.op.parameters
         values = [*zip(names, node.args, strict=False), ("out", node.out)]
-        name = first_overwritten(values, [*names, "out"], since=node.order)
+        own = {effect.argument for effect in node.effects if effect.kind == "update"}
+        name = first_overwritten(values, {*names, "out"} - own, since=node.order)
         if name:
             what = f"{caller}: the tape is stale: {name} of {node.op.name} was overwritten after it was recorded"
             remedy = "call it before optimizer.step(), or compute the loss again"

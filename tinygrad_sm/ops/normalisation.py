@@ -160,8 +160,9 @@ def layer_norm_vjp_weight(
     weight: Array,
     bias: Array | None = None,
     eps: float = 1e-5,
+    residual: Any = None,
 ) -> Array:
-    x_hat, _ = standardised(x, layer_axes(normalized_shape), eps)
+    x_hat, _ = standardised(x, layer_axes(normalized_shape), eps) if residual is None else residual
     return unbroadcast(g * x_hat, weight.shape)
 
 
@@ -174,6 +175,7 @@ def layer_norm_vjp_bias(
     weight: Array | None,
     bias: Array,
     eps: float = 1e-5,
+    residual: Any = None,
 ) -> Array:
     return unbroadcast(g, bias.shape)
 
@@ -263,15 +265,29 @@ def group_norm_vjp_x(
 
 @group_norm.vjp("weight")
 def group_norm_vjp_weight(
-    g: Array, out: Array, x: Array, num_groups: int, weight: Array, bias: Array | None = None, eps: float = 1e-5
+    g: Array,
+    out: Array,
+    x: Array,
+    num_groups: int,
+    weight: Array,
+    bias: Array | None = None,
+    eps: float = 1e-5,
+    residual: Any = None,
 ) -> Array:
-    x_hat, _ = standardised(x.reshape(grouped(x.shape, num_groups)), (-1,), eps)
+    x_hat, _ = standardised(x.reshape(grouped(x.shape, num_groups)), (-1,), eps) if residual is None else residual
     return np.sum(g * x_hat.reshape(x.shape), axis=batch_axes(x.ndim))
 
 
 @group_norm.vjp("bias")
 def group_norm_vjp_bias(
-    g: Array, out: Array, x: Array, num_groups: int, weight: Array | None, bias: Array, eps: float = 1e-5
+    g: Array,
+    out: Array,
+    x: Array,
+    num_groups: int,
+    weight: Array | None,
+    bias: Array,
+    eps: float = 1e-5,
+    residual: Any = None,
 ) -> Array:
     return np.sum(g, axis=batch_axes(x.ndim))
 
@@ -383,9 +399,10 @@ def batch_norm_vjp_weight(
     num_batches_tracked: Array | None = None,
     momentum: float | None = 0.1,
     eps: float = 1e-5,
+    residual: Any = None,
 ) -> Array:
     axes = batch_axes(x.ndim)
-    x_hat, _ = standardised(x, axes, eps)
+    x_hat, _ = standardised(x, axes, eps) if residual is None else residual
     return np.sum(g * x_hat, axis=axes)
 
 
@@ -401,6 +418,7 @@ def batch_norm_vjp_bias(
     num_batches_tracked: Array | None = None,
     momentum: float | None = 0.1,
     eps: float = 1e-5,
+    residual: Any = None,
 ) -> Array:
     return np.sum(g, axis=batch_axes(x.ndim))
 
