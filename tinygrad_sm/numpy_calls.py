@@ -46,15 +46,21 @@ def translate(
 
 
 def gathered(args: Sequence[Any]) -> tuple[Any, ...]:
-    """The arguments of a variadic operation, its arrays in a tuple first; a call of einsum has them last, one by one."""
+    """The arguments of a variadic operation, its arrays in a tuple first; einsum is called with them last."""
     if isinstance(args[0], str):
         return tuple(args[1:]), args[0]
     return tuple(args[0]), *args[1:]
 
 
 def _refused(func: Callable[..., Any], name: str) -> UnsupportedError:
-    remedy = f"leave {name}= out, or call np.{func.__name__} on t.data if no gradient is needed"
-    return UnsupportedError(f"np.{func.__name__}: tensors do not take {name}=", remedy=remedy)
+    known = f"{_home(func)}.{func.__name__}"
+    remedy = f"leave {name}= out, or call {known} on t.data if no gradient is needed"
+    return UnsupportedError(f"{known}: tensors do not take {name}=", remedy=remedy)
+
+
+def _home(func: Callable[..., Any]) -> str:
+    """Where NumPy keeps a function: `np`, or `np.linalg`."""
+    return "np" + (getattr(func, "__module__", None) or "numpy").removeprefix("numpy").removesuffix("._core")
 
 
 @functools.cache
@@ -69,9 +75,8 @@ def _parameters(func: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
 def unsupported(func: Callable[..., Any], name: str, known: Iterable[str]) -> UnsupportedError:
     """The error for a NumPy function that tensors do not record, with the operations of a similar name."""
     close = difflib.get_close_matches(name.split(".")[0], list(known), n=2, cutoff=0.5)
-    module = (getattr(func, "__module__", None) or "numpy").removeprefix("numpy").removesuffix("._core")
     return UnsupportedError(
-        f"np{module}.{name} is not an operation that tensors record",
+        f"{_home(func)}.{name} is not an operation that tensors record",
         remedy=(f"use tg.{' or tg.'.join(close)}, or " if close else "") + "call it on t.data if no gradient is needed",
     )
 

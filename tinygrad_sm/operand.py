@@ -182,7 +182,8 @@ def carries_gradient(*values: Any) -> bool:
 def plain(value: Any) -> Any:
     """Operands, in lists and tuples too, replaced by their arrays."""
     if isinstance(value, (list, tuple)):
-        return type(value)([plain(item) for item in value])
+        items = [plain(item) for item in value]
+        return items if isinstance(value, list) else tuple(items)
     return value.data if isinstance(value, Operand) else value
 
 

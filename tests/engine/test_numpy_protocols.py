@@ -105,14 +105,13 @@ def test_option_that_tensors_do_not_take_is_refused_by_name(call, x):
 @pytest.mark.parametrize(
     ("f", "name", "similar"),
     [
-        (lambda x: np.dot(x, x), "np.dot", ""),
+        (lambda x: np.cross(x, x), "np.cross", ""),
         (lambda x: np.sinh(x), "np.sinh", "tg.sin"),
         (lambda x: np.log10(x), "np.log10", "tg.log"),
         (lambda x: np.vstack([x, x]), "np.vstack", "tg.stack"),
         (lambda x: np.cumsum(x), "np.cumsum", "tg.sum"),
         (lambda x: np.median(x), "np.median", "tg.mean"),
-        (lambda x: np.linalg.inv(x), "inv", ""),
-        (lambda x: np.einsum("ij->", x), "np.einsum", ""),
+        (lambda x: np.linalg.pinv(x), "np.linalg.pinv", ""),
         (lambda x: np.add.reduce(x), "np.add.reduce", "tg.add"),
         (lambda x: np.multiply.outer(x, x), "np.multiply.outer", "tg.multiply"),
         (lambda x: np.add.at(x, 0, 1.0), "np.add.at", "tg.add"),
@@ -180,10 +179,10 @@ def test_constants_convert_freely():
 
 def test_unregistered_functions_of_constants_are_numpys_own():
     c = Tensor([[1.0, 2.0], [3.0, 4.0]])
-    assert np.linalg.norm(c) == np.linalg.norm(c.data)
+    assert np.linalg.cond(c) == np.linalg.cond(c.data)
     assert np.cumsum(c).tolist() == [1, 3, 6, 10]
     assert np.add.reduce(c).tolist() == [4, 6]
-    assert np.dot(c, np.ones(2)).tolist() == [3, 7]
+    assert np.trapezoid(c).tolist() == [1.5, 3.5]
     assert np.isin(1.0, c)
     assert [part.tolist() for part in np.split(c, 2)] == [[[1, 2]], [[3, 4]]]
 

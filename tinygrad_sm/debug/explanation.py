@@ -139,8 +139,10 @@ def _operands(node: Node, names: Names) -> Iterator[Fact]:
 
 
 def _of_operation(op: Primitive) -> Explanation:
-    head = "a list of arrays first, then options" if op.variadic else "element by element" if op.elementwise else ""
-    plain = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in op.signature.parameters.values()]
+    called = inspect.signature(op).parameters
+    listed = op.variadic and op.parameters[0] == next(iter(called))
+    head = "a list of arrays first, then options" if listed else "element by element" if op.elementwise else ""
+    plain = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in called.values()]
     title = f"{op.name}{inspect.Signature(plain)}"
     code = getattr(op.forward, "__code__", None)
     defined = (("defined", str(Location(code, 0)).partition(":")[0] + f":{code.co_firstlineno}"),) if code else ()

@@ -206,7 +206,9 @@ def argument_name(node: Node, position: int) -> str | None:
     handed = list(expression.args)
     assert node.op is not None
     if node.op.variadic:
-        handed = list(handed[0].elts) if handed and isinstance(handed[0], (ast.List, ast.Tuple)) else []
+        first = handed[0] if handed else None
+        listed = list(first.elts) if isinstance(first, (ast.List, ast.Tuple)) else []
+        handed = handed[1:] if isinstance(first, ast.Constant) else listed  # a constant: the subscripts of einsum
     elif not node.module and len(handed) + 1 == len(node.args) and isinstance(expression.func, ast.Attribute):
         handed.insert(0, expression.func.value)  # a method: the tensor itself comes first
     if node.module and position:

@@ -74,11 +74,10 @@ einsum.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # as it
 def einsum_vjp_operands(
     g: Array, out: Array, position: int, operands: Sequence[Array], subscripts: str, optimize: Any = False
 ) -> Array:
-    shape = np.shape(operands[position])
     term, transposed, missing = transposed_subscripts(subscripts, position, tuple([np.shape(x) for x in operands]))
     others = [*operands[:position], *operands[position + 1 :]]
     summed = np.einsum(transposed, g, *others, optimize=optimize)
-    return on_diagonal(np.broadcast_to(np.expand_dims(summed, missing), shape), term)
+    return on_diagonal(stretched(summed, missing, np.shape(operands[position])), term)
 
 
 def explicit_terms(subscripts: str, ndims: Sequence[int]) -> tuple[list[str], str]:
@@ -118,13 +117,28 @@ def transposed_subscripts(subscripts: str, position: int, shapes: Shapes) -> tup
     return term, f"{','.join([output, *others])}->{kept}", missing
 
 
+def stretched(x: Array, missing: tuple[int, ...], shape: tuple[int, ...]) -> Array:
+    """An array with the axes that it lacks, in a shape."""
+    return x if np.shape(x) == shape else np.broadcast_to(np.expand_dims(x, missing), shape)
+
+
 def on_diagonal(x: Array, term: str) -> Array:
     """An array with zeros where axes of the same letter have different indices."""
     if len(set(term)) == len(term):
         return x
-    grids = np.ogrid[tuple(slice(n) for n in x.shape)]
-    equal = [np.equal(grids[axis], grids[term.index(letter)]) for axis, letter in enumerate(term)]
-    return np.where(functools.reduce(np.logical_and, equal), x, 0)
+    masks = [np.reshape(np.eye(n, dtype=bool), shape) for n, shape in repeated_axes(term, x.shape)]
+    mask = masks[0] if len(masks) == 1 else np.all(np.broadcast_arrays(*masks), axis=0)
+    return np.where(mask, x, 0)
+
+
+def repeated_axes(term: str, shape: tuple[int, ...]) -> list[tuple[int, tuple[int, ...]]]:
+    """For every axis whose letter an earlier one bears: its length, and the shape of a mask along these two axes.
+
+    >>> repeated_axes("iji", (3, 2, 3))
+    [(3, (3, 1, 3))]
+    """
+    pairs = [(term.index(letter), axis) for axis, letter in enumerate(term) if letter in term[:axis]]
+    return [(shape[pair[1]], tuple(n if axis in pair else 1 for axis, n in enumerate(shape))) for pair in pairs]
 
 
 def _check_lengths(subscripts: str, shapes: Sequence[tuple[int, ...]]) -> None:

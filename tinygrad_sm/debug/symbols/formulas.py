@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tinygrad_sm.debug.naming import Names
-from tinygrad_sm.debug.symbols.numpy_code import call, constant, sequence, subscript_number, summed, text, tidy
+from tinygrad_sm.debug.symbols.numpy_code import call, constant, subscript_number, summed, text, tidy
 from tinygrad_sm.debug.symbols.opening import Opener, UnopenableError
 from tinygrad_sm.debug.symbols.terms import Term, codes_of, fixed, gathered, variable
 from tinygrad_sm.engine.tape import Node
@@ -36,13 +36,11 @@ def forward_formula(node: Node, names: Names) -> str:
     """What a node computed: `h = X @ W`, `loss = cross_entropy(scores, labels)`."""
     assert node.op is not None  # a leaf was not computed
     args, options = argument_terms(node, names), option_terms(node, names)
-    term = None
-    if not node.op.variadic:
-        with np.errstate(all="ignore"):  # what the operation warned of, it has warned of
-            term = Opener(str).spelled(node.op, args, options)
+    args = [gathered(args, list)] if node.op.variadic else args
+    with np.errstate(all="ignore"):  # what the operation warned of, it has warned of
+        term = Opener(str).spelled(node.op, args, options)
     if term is None:
         codes = [each.code for each in args]
-        codes = [sequence(codes, list)] if node.op.variadic else codes
         term = Term(None, call(ast.Name(node.op.name), codes, codes_of(options), node.op))
     return f"{outputs_named(node, names)} = {text(term.code)}"
 

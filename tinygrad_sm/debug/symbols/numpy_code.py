@@ -31,7 +31,12 @@ OPERATORS: dict[Any, ast.operator | ast.cmpop | ast.unaryop] = {
     np.greater: ast.Gt(),
     np.greater_equal: ast.GtE(),
 }
-DEFAULTS = {"axis": "None", "keepdims": "False", "ddof": "0"}  # of NumPy's functions, not worth writing
+DEFAULTS = {
+    "axis": "None",
+    "keepdims": "False",
+    "ddof": "0",
+    "optimize": "False",
+}  # of NumPy's functions, not worth writing
 
 
 def constant(value: Any) -> Code:
@@ -44,9 +49,9 @@ def constant(value: Any) -> Code:
 
 @functools.cache
 def name_in_numpy(function: Any) -> str:
-    """The shortest name under which NumPy offers a function: `abs` rather than `absolute`."""
+    """The shortest name under which NumPy offers a function: `abs` rather than `absolute`, or `linalg.inv`."""
     names = [name for name in (*np.__all__, function.__name__) if getattr(np, name, None) is function]
-    return str(min(names, key=len))
+    return str(min(names, key=len)) if names else f"linalg.{function.__name__}"
 
 
 def is_in_numpy(value: Any) -> bool:

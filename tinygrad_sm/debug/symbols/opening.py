@@ -410,13 +410,15 @@ class Opener(ast.NodeVisitor):
             symbol = numpy_code.OPERATORS.get(function)
             if symbol is not None and not options:
                 return self._symbol(symbol, args)
+            if function is np.einsum:
+                args, options = _spread(args, options)
             try:
                 with np.errstate(all="ignore"):
                     theirs = result_of(function, args, options)
             except (TypeError, ValueError, IndexError):
                 continue
             if same(theirs, result_of(op, args, options)):
-                name = ast.Attribute(ast.Name("np"), numpy_code.name_in_numpy(function))
+                name = ast.parse(f"np.{numpy_code.name_in_numpy(function)}", mode="eval").body
                 return self._as_code(Term(function, name, True), args, options)
         return None
 
@@ -484,6 +486,14 @@ class Opener(ast.NodeVisitor):
         if literal and not holds_arrays(value):
             return fixed(value)
         return Term(value, code, known)
+
+
+def _spread(args: Sequence[Term], options: Mapping[str, Term]) -> tuple[list[Term], dict[str, Term]]:
+    """The arguments of einsum as NumPy has them: the subscripts, then every operand by itself."""
+    if len(args) != 1 or "subscripts" not in options:
+        return [*args], {**options}
+    rest = {key: term for key, term in options.items() if key != "subscripts"}
+    return [options["subscripts"], *items_of(args[0])], rest
 
 
 def _is_ours(function: Any) -> bool:
