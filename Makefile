@@ -2,7 +2,8 @@
 
 VENV := .venv
 PY := $(VENV)/bin/python
-# What `make bench` compares with, in an environment of its own. `make TORCH=torch==2.12.0 bench-peers` takes another.
+# What `make bench` and `make parity` compare with, in an environment of its own. `make TORCH=torch==2.12.0 bench-peers`
+# takes another PyTorch.
 PEERS := .venv-peers
 TORCH := torch==2.13.0
 RECENT := import sys; sys.exit(sys.version_info < (3, 11))
@@ -24,7 +25,7 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # two installers in one environment would get in each other's way
-.PHONY: help demo test test-all check lint format bench bench-peers install clean
+.PHONY: help demo test test-all check lint format bench bench-peers parity install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +54,9 @@ bench: $(if $(wildcard $(PEERS)/with-peers),,$(VENV)/with-demo) ## measure speed
 	@$(if $(wildcard $(PEERS)/with-peers),$(PEERS)/bin/python,$(PY)) tests/bench/run.py $(ARGS)
 
 bench-peers: $(PEERS)/with-peers ## install PyTorch, JAX and others for `make bench` to compare with
+
+parity: $(PEERS)/with-peers ## compare derivatives with PyTorch's, on its own samples; ARGS=--write keeps a few for the tests
+	@$(PEERS)/bin/python tests/parity/run_parity.py $(ARGS)
 
 install: $(VENV)/with-all ## the environment with every extra
 
