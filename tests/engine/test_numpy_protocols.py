@@ -106,8 +106,8 @@ def test_option_that_tensors_do_not_take_is_refused_by_name(call, x):
     ("f", "name", "similar"),
     [
         (lambda x: np.cross(x, x), "np.cross", ""),
-        (lambda x: np.sinh(x), "np.sinh", "tg.sin"),
-        (lambda x: np.log10(x), "np.log10", "tg.log"),
+        (lambda x: np.fabs(x), "np.fabs", "tg.abs"),
+        (lambda x: np.float_power(x, 2.0), "np.float_power", "tg.power"),
         (lambda x: np.vstack([x, x]), "np.vstack", "tg.stack"),
         (lambda x: np.cumsum(x), "np.cumsum", "tg.sum"),
         (lambda x: np.median(x), "np.median", "tg.mean"),
