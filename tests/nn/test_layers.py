@@ -1,6 +1,7 @@
 """Layers: Linear, Sequential, MLP, Dropout, Flatten, and the activations, which are their operations and no more."""
 
 import copy
+import math
 
 import numpy as np
 import pytest
@@ -230,6 +231,12 @@ def test_activations_agree_with_closed_forms():
         "softplus": np.log(1 + np.exp(x)),
         "sigmoid": 1 / (1 + np.exp(-x)),
         "tanh": (np.exp(2 * x) - 1) / (np.exp(2 * x) + 1),
+        "gelu": [v * math.erfc(-v / math.sqrt(2)) / 2 for v in x],
+        "silu": x / (1 + np.exp(-x)),
+        "mish": x * np.tanh(np.log(1 + np.exp(x))),
+        "selu": 1.0507009873554805 * np.where(positive, x, 1.6732632423543772 * (np.exp(x) - 1)),
+        "softsign": x / (1 + np.abs(x)),
+        "hardtanh": np.clip(x, -1, 1),
     }
     assert forms.keys() == ACTIVATIONS.keys()
     for name, expected in forms.items():

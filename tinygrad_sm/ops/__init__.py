@@ -9,23 +9,31 @@ from __future__ import annotations
 from tinygrad_sm.engine.primitive import PRIMITIVES
 from tinygrad_sm.ops import (  # noqa: F401  # registers what stands in them
     activation,
+    arrangement,
     comparison,
     contraction,
+    convolution,
+    diagonals,
     elementwise,
-    embedding,
+    indexing,
+    joining,
     linalg,
+    lookup,
     loss,
     margin_loss,
     matrix,
     normalisation,
+    order,
+    pooling,
     reduction,
     regression_loss,
+    scan,
     self_gated,
     shape,
     softmax_family,
-    units,
     special,
     trigonometry,
+    units,
 )
 
 OPERATIONS = {name: op for name, op in PRIMITIVES.items() if op.__module__.startswith(f"{__name__}.")}

@@ -9,8 +9,8 @@ import numpy as np
 from tinygrad_sm.engine.primitive import Array, primitive
 from tinygrad_sm.errors import ArgumentError, BoundsError, DTypeError, ShapeError
 from tinygrad_sm.operand import as_array
+from tinygrad_sm.ops.indexing import scatter_add
 from tinygrad_sm.ops.samples import Sample, integers, normal
-from tinygrad_sm.ops.shape import scatter_add
 from tinygrad_sm.ops.targets import all_within
 
 
