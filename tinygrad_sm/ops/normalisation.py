@@ -21,6 +21,16 @@ from tinygrad_sm.engine.primitive import Array, primitive
 from tinygrad_sm.errors import ArgumentError, ShapeError
 from tinygrad_sm.numpy_calls import unbroadcast
 from tinygrad_sm.operand import as_array
+from tinygrad_sm.ops.normalisation_blocks import (
+    Layout,
+    RowStatistics,
+    in_blocks,
+    moments_in_blocks,
+    part_slopes_in_blocks,
+    slope_in_blocks,
+    standardised_in_blocks,
+    weight_slope_in_blocks,
+)
 from tinygrad_sm.ops.samples import Sample, normal, uniform
 
 Axes = tuple[int, ...]
@@ -111,8 +121,24 @@ def layer_norm(
     check_eps(eps)
     x = floating(x)
     check_layer(x, normalized_shape, weight, bias)
+    if in_blocks(x):
+        layout = layer_layout(x.shape, normalized_shape)
+        weight, bias = of_layer(weight), of_layer(bias)
+        out, *statistics = standardised_in_blocks(x, layout, weight, bias, eps)
+        return out, RowStatistics(statistics)
     x_hat, inverse = standardised(x, layer_axes(normalized_shape), eps)
     return affine(x_hat, weight, bias), (x_hat, inverse)
+
+
+def layer_layout(shape: tuple[int, ...], normalized_shape: int | Sequence[int]) -> Layout:
+    """A row for each sample."""
+    length = math.prod(layer_shape(normalized_shape))
+    return math.prod(shape) // length, 1, length, False
+
+
+def of_layer(values: Array | None) -> Any:
+    """Parameters as a factor of each row."""
+    return None if values is None else as_array(values).reshape((1, 1, -1))
 
 
 def check_layer(x: Array, normalized_shape: int | Sequence[int], weight: Any, bias: Any) -> None:
@@ -145,6 +171,8 @@ def layer_norm_vjp_x(
     eps: float = 1e-5,
     residual: Any = None,
 ) -> Array:
+    if isinstance(residual, RowStatistics):
+        return slope_in_blocks(g, x, layer_layout(x.shape, normalized_shape), of_layer(weight), *residual)
     axes = layer_axes(normalized_shape)
     x_hat, inverse = standardised(x, axes, eps) if residual is None else residual
     slope = g if weight is None else g * weight
@@ -162,8 +190,15 @@ def layer_norm_vjp_weight(
     eps: float = 1e-5,
     residual: Any = None,
 ) -> Array:
+    return layer_weight_slope(g, x, normalized_shape, eps, residual).reshape(weight.shape)
+
+
+def layer_weight_slope(g: Array, x: Array, normalized_shape: int | Sequence[int], eps: float, residual: Any) -> Array:
+    """The sum of g x_hat over the samples."""
+    if in_blocks(x):
+        return weight_slope_in_blocks(g, x, layer_layout(x.shape, normalized_shape), eps)
     x_hat, _ = standardised(x, layer_axes(normalized_shape), eps) if residual is None else residual
-    return unbroadcast(g * x_hat, weight.shape)
+    return unbroadcast(g * x_hat, layer_shape(normalized_shape))
 
 
 @layer_norm.vjp("bias")
@@ -222,6 +257,10 @@ def group_norm(
     x = floating(x)
     check_groups(x.shape, num_groups)
     check_shapes(x, x.shape[1:2], weight=weight, bias=bias)
+    if in_blocks(x):
+        weight, bias = of_groups(weight, x.shape, num_groups), of_groups(bias, x.shape, num_groups)
+        out, *statistics = standardised_in_blocks(x, group_layout(x.shape, num_groups), weight, bias, eps)
+        return out, RowStatistics(statistics)
     x_hat, inverse = standardised(x.reshape(grouped(x.shape, num_groups)), (-1,), eps)
     out = affine(x_hat.reshape(x.shape), along_channels(weight, x.ndim), along_channels(bias, x.ndim))
     return out, (x_hat, inverse)
@@ -241,6 +280,19 @@ def grouped(shape: tuple[int, ...], num_groups: int) -> tuple[int, ...]:
     return shape[0], num_groups, math.prod(shape[1:]) // num_groups
 
 
+def group_layout(shape: tuple[int, ...], num_groups: int) -> Layout:
+    """A row for each group of each sample, a part for each channel."""
+    return shape[0] * num_groups, shape[1] // num_groups, math.prod(shape[2:]), False
+
+
+def of_groups(values: Array | None, shape: tuple[int, ...], num_groups: int) -> Any:
+    """Parameters (C,) as a factor of each row."""
+    if values is None:
+        return None
+    for_samples = np.broadcast_to(as_array(values), shape[:2])
+    return for_samples.reshape((shape[0] * num_groups, shape[1] // num_groups, 1))
+
+
 def along_channels(values: Array | None, ndim: int) -> Any:
     """Values (C,) in a shape that broadcasts against (N, C, ...)."""
     return None if values is None else as_array(values).reshape((-1,) + (1,) * (ndim - 2))
@@ -257,6 +309,9 @@ def group_norm_vjp_x(
     eps: float = 1e-5,
     residual: Any = None,
 ) -> Array:
+    if isinstance(residual, RowStatistics):
+        factor = of_groups(weight, x.shape, num_groups)
+        return slope_in_blocks(g, x, group_layout(x.shape, num_groups), factor, *residual)
     rows = grouped(x.shape, num_groups)
     x_hat, inverse = standardised(x.reshape(rows), (-1,), eps) if residual is None else residual
     slope = g if weight is None else g * along_channels(weight, x.ndim)
@@ -274,6 +329,14 @@ def group_norm_vjp_weight(
     eps: float = 1e-5,
     residual: Any = None,
 ) -> Array:
+    return group_weight_slope(g, x, num_groups, eps, residual)
+
+
+def group_weight_slope(g: Array, x: Array, num_groups: int, eps: float, residual: Any) -> Array:
+    """The sum of g x_hat for each channel."""
+    if in_blocks(x):
+        by_sample = part_slopes_in_blocks(g, x, group_layout(x.shape, num_groups), eps)
+        return np.sum(by_sample.reshape(x.shape[:2]), axis=0)
     x_hat, _ = standardised(x.reshape(grouped(x.shape, num_groups)), (-1,), eps) if residual is None else residual
     return np.sum(g * x_hat.reshape(x.shape), axis=batch_axes(x.ndim))
 
@@ -350,6 +413,10 @@ def batch_norm(
     if values_per_channel(x.shape) < 2:
         remedy = "train on batches of two or more (leave out a last batch of one), or switch the model to eval()"
         raise ShapeError(f"x {x.shape} has no two values per channel to tell a variance from", remedy=remedy)
+    if in_blocks(x):
+        weight, bias = of_channels(weight), of_channels(bias)
+        out, *statistics = standardised_in_blocks(x, channel_layout(x.shape), weight, bias, eps)
+        return out, RowStatistics(statistics)
     x_hat, inverse = standardised(x, batch_axes(x.ndim), eps)
     out = affine(x_hat, along_channels(weight, x.ndim), along_channels(bias, x.ndim))
     return out, (x_hat, inverse)
@@ -360,6 +427,16 @@ def check_channels(x: Array, **arrays: Any) -> None:
     if x.ndim < 2:
         raise ShapeError(f"x {x.shape} has no channels", remedy="give it shape (N, C) or (N, C, ...)")
     check_shapes(x, x.shape[1:2], **arrays)
+
+
+def channel_layout(shape: tuple[int, ...]) -> Layout:
+    """A row for each channel, a part for each sample."""
+    return shape[0], shape[1], math.prod(shape[2:]), True
+
+
+def of_channels(values: Array | None) -> Any:
+    """Parameters (C,) as a factor of each row."""
+    return None if values is None else as_array(values).reshape((-1, 1, 1))
 
 
 def values_per_channel(shape: tuple[int, ...]) -> int:
@@ -381,6 +458,8 @@ def batch_norm_vjp_x(
     eps: float = 1e-5,
     residual: Any = None,
 ) -> Array:
+    if isinstance(residual, RowStatistics):
+        return slope_in_blocks(g, x, channel_layout(x.shape), of_channels(weight), *residual)
     axes = batch_axes(x.ndim)
     x_hat, inverse = standardised(x, axes, eps) if residual is None else residual
     slope = g if weight is None else g * along_channels(weight, x.ndim)
@@ -401,9 +480,15 @@ def batch_norm_vjp_weight(
     eps: float = 1e-5,
     residual: Any = None,
 ) -> Array:
-    axes = batch_axes(x.ndim)
-    x_hat, _ = standardised(x, axes, eps) if residual is None else residual
-    return np.sum(g * x_hat, axis=axes)
+    return channel_weight_slope(g, x, eps, residual)
+
+
+def channel_weight_slope(g: Array, x: Array, eps: float, residual: Any) -> Array:
+    """The sum of g x_hat for each channel."""
+    if in_blocks(x):
+        return np.sum(part_slopes_in_blocks(g, x, channel_layout(x.shape), eps), axis=1)
+    x_hat, _ = standardised(x, batch_axes(x.ndim), eps) if residual is None else residual
+    return np.sum(g * x_hat, axis=batch_axes(x.ndim))
 
 
 @batch_norm.vjp("bias")
@@ -458,6 +543,8 @@ def new_running_mean(
     eps: float = 1e-5,
 ) -> Array:
     """The running mean moved towards that of the batch."""
+    if in_blocks(x):
+        return moved(running_mean, moments_in_blocks(x, channel_layout(x.shape))[0], num_batches_tracked, momentum)
     first = first_of(x, batch_axes(x.ndim))
     mean = first + np.mean(x - first, axis=batch_axes(x.ndim), keepdims=True)
     return moved(running_mean, mean.reshape(-1), num_batches_tracked, momentum)
@@ -474,11 +561,18 @@ def new_running_var(
     eps: float = 1e-5,
 ) -> Array:
     """The running variance moved towards that of the batch, which is unbiased: divided by N - 1."""
+    count = values_per_channel(x.shape)
+    unbiased = variances(x) * (count / (count - 1))
+    return moved(running_var, unbiased, num_batches_tracked, momentum)
+
+
+def variances(x: Array) -> Array:
+    """The variance of each channel."""
+    if in_blocks(x):
+        return moments_in_blocks(x, channel_layout(x.shape))[1]
     axes = batch_axes(x.ndim)
     centred = deviations(x, axes)
-    variance = np.mean(centred * centred, axis=axes)
-    count = values_per_channel(x.shape)
-    return moved(running_var, variance * (count / (count - 1)), num_batches_tracked, momentum)
+    return np.mean(centred * centred, axis=axes)
 
 
 def new_num_batches_tracked(
