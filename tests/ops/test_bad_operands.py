@@ -9,12 +9,13 @@ import tinygrad_sm.nn.functional as F
 from tinygrad_sm import Tensor
 from tinygrad_sm.errors import BoundsError, DTypeError, ShapeError, TargetError, TinygradError, UnsupportedError
 
-TWO = {op.name: op for op in OPS if op.parameters == ("x", "y")}
+ANY_SHAPE = {"outer", "kron"}  # which multiply every element of one with every element of the other
+TWO = {op.name: op for op in OPS if op.parameters == ("x", "y") and op.name not in ANY_SHAPE}
 TWO |= {name: getattr(tg, name) for name in ("where", "matmul", "mse_loss", "binary_cross_entropy_with_logits")}
 INTEGER = {"bitwise_and", "bitwise_or", "bitwise_xor"}
 
 
-SEVERAL = [(op, name) for op in OPS if len(op.rules) > 1 for name in op.rules]
+SEVERAL = [(op, name) for op in OPS if len(op.rules) > 1 and op.name not in ANY_SHAPE for name in op.rules]
 MISFIT = (5, 7, 11)
 
 

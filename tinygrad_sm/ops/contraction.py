@@ -56,6 +56,7 @@ def einsum(operands: Sequence[Array], subscripts: str, optimize: Any = False) ->
     try:
         out = np.einsum(subscripts, *arrays, optimize=optimize)
     except ValueError:
+        _check_letters(subscripts)
         _check_lengths(subscripts, [x.shape for x in arrays])
         raise
     return out if len(arrays) > 1 else out.copy()  # rather than a view, which NumPy makes of diagonals
@@ -139,6 +140,19 @@ def repeated_axes(term: str, shape: tuple[int, ...]) -> list[tuple[int, tuple[in
     """
     pairs = [(term.index(letter), axis) for axis, letter in enumerate(term) if letter in term[:axis]]
     return [(shape[pair[1]], tuple(n if axis in pair else 1 for axis, n in enumerate(shape))) for pair in pairs]
+
+
+def _check_letters(subscripts: str) -> None:
+    """Say which part of the subscripts makes no sense, where that is what is wrong."""
+    inputs, _, output = subscripts.replace("...", "").replace(" ", "").partition("->")
+    for letter in inputs.replace(",", "") + output:
+        if letter not in string.ascii_letters:
+            raise ArgumentError(f"{letter!r} in the subscripts {subscripts!r}", remedy="name the axes by letters")
+    for letter in output:
+        if letter not in inputs or output.count(letter) > 1:
+            what = "more than once" if letter in inputs else "in no operand"
+            remedy = "the result has axes of the operands, each of them once"
+            raise ArgumentError(f"{letter!r} of the result occurs {what} in {subscripts!r}", remedy=remedy)
 
 
 def _check_lengths(subscripts: str, shapes: Sequence[tuple[int, ...]]) -> None:

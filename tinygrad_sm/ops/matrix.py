@@ -236,7 +236,7 @@ def norm(x: Array, ord: Order = None, axis: Axis = None, keepdims: bool = False)
     (5.0, 7.0)
     """
     x = as_array(x)
-    if ord in ("nuc", 2, -2) and len(norm_axes(x.ndim, axis)) == 2:
+    if ord in ("nuc", 2, -2) and x.ndim >= len(norm_axes(x.ndim, axis)) == 2:
         remedy = "take ord='fro', 1 or np.inf, or call np.linalg.norm on t.data if no gradient is needed"
         raise UnsupportedError(f"ord={ord!r} of a matrix has no derivative here", remedy=remedy)
     return np.linalg.norm(x, ord, axis, keepdims)
