@@ -64,7 +64,9 @@ class Call:
         return args
 
     def __call__(self, *arrays, using=None):
-        return (using or self.op)(*self.arguments(*arrays), **self.kwargs)
+        """The output; several of them flattened and joined, in the order in which they come."""
+        out = (using or self.op)(*self.arguments(*arrays), **self.kwargs)
+        return np.concatenate([np.reshape(each, -1) for each in out]) if isinstance(out, (tuple, list)) else out
 
     def cotangent(self):
         """Random values like the output, none of them near zero."""

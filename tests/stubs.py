@@ -13,7 +13,8 @@ import tinygrad_sm
 from tinygrad_sm.engine.primitive import PRIMITIVES
 
 PACKAGE = Path(tinygrad_sm.__file__).parent
-TYPES = {"Array": "Any", "Axis": "int | tuple[int, ...] | None", "Shape": "int | tuple[int, ...]"}
+TYPES = {"Array": "Any", "Axis": "int | tuple[int, ...] | None", "Shape": "int | tuple[int, ...]", "Order": "Any"}
+TYPES |= dict.fromkeys(("Axes", "Counts", "Sections"), "int | Sequence[int]")
 HEAD = """# Written by tests/stubs.py from the registered operations; do not edit.
 
 from collections.abc import Sequence
@@ -48,17 +49,23 @@ def signature(op, method):
     return ", ".join(parts)
 
 
+def returned(op):
+    """What a call returns: a tensor, or a tuple of them."""
+    several = str(op.signature.return_annotation).startswith("tuple[") and not op.residual
+    return "tuple[Tensor, ...]" if several else "Tensor"
+
+
 def stubs():
     """Path and text of every stub."""
     ops = sorted(
         (op for op in PRIMITIVES.values() if op.__module__.startswith("tinygrad_sm.ops.")), key=lambda op: op.name
     )
-    methods = [f"    def {op.name}({signature(op, True)}) -> Tensor: ..." for op in ops if op.method]
+    methods = [f"    def {op.name}({signature(op, True)}) -> {returned(op)}: ..." for op in ops if op.method]
     own = ("reshape", "transpose")  # which take their argument in pieces too
     methods = [line for line in methods if not line.startswith(tuple(f"    def {name}(" for name in own))]
     linalg = [op.name for op in ops if op.name in tinygrad_sm.ops.LINALG]
     tensor = "from tinygrad_sm.engine.tensor import Tensor"
-    functions = [f"def {op.name}({signature(op, False)}) -> Tensor: ..." for op in ops]
+    functions = [f"def {op.name}({signature(op, False)}) -> {returned(op)}: ..." for op in ops]
     names = ["__all__ = [", *(f'    "{name}",' for name in tinygrad_sm.ops.__all__), "]", "LINALG: list[str]"]
     names += ["OPERATIONS: dict[str, Primitive]"]
     yield (

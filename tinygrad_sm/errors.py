@@ -185,6 +185,16 @@ def from_rule(error: Exception, op: Any, position: int, arrays: Sequence[Any], w
     return RuleError(what, remedy=remedy if "returned shape" in message else "", where=where)
 
 
+def no_gradient(asked: str, tensor: Any) -> GradientError:
+    """The error for the gradient of a tensor that has none, which names what made it if that has no derivative."""
+    maker = getattr(tensor, "_maker", None)
+    if maker:
+        remedy = "build the loss from values: positions, comparisons and rounded values change in jumps"
+        return GradientError(f"{asked}: {maker.name} has no derivative", remedy=remedy)
+    remedy = "give a leaf it is computed from requires_grad=True, and compute it outside no_grad()"
+    return GradientError(f"{asked}: this tensor {describe(tensor)} carries no gradient", remedy=remedy)
+
+
 def warn(message: str) -> None:
     """Warn with the user's own line, whatever the depth of the call."""
     where = caller()

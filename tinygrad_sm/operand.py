@@ -56,6 +56,7 @@ class Operand(Methods):
 
     data: Any
     requires_grad: Any
+    _maker: Any  # the operation without a derivative that made it; unset for all others
 
     record: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]  # what a primitive hands its call over to
 

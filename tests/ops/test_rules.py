@@ -93,7 +93,7 @@ def test_rule_is_a_named_function_of_its_module(rule):
 # What a test in a rule may ask for: it must not depend on the values of an array.
 METADATA = {"shape", "ndim", "dtype", "size"}
 METADATA_CALLS = {"np.ndim", "np.shape", "np.size", "len", "isinstance"}
-OPTIONS = {"axis", "axes", "keepdims", "reduction", "position", "ddof", "log_target", "approximate"}
+OPTIONS = {"mode", "axis", "axes", "keepdims", "reduction", "position", "ddof", "log_target", "approximate"}
 
 
 def depends_on_values(node):

@@ -276,18 +276,18 @@ def example_of(item: Any) -> Any:
 
 def _trace_of(items: Any) -> Trace:
     """The trace that one of the items, in lists and tuples too, belongs to."""
-    return next(item.trace for item in flat(items) if isinstance(item, (Traced, TracedNumber)))
+    return next(item.tracer for item in flat(items) if isinstance(item, (Traced, TracedNumber)))
 
 
 class Traced(Operand):
     """Stands for an array while a function is traced: `example` is what the array is in this run."""
 
-    __slots__ = ("trace", "value", "earlier", "example", "memory", "version")
+    __slots__ = ("tracer", "value", "earlier", "example", "memory", "version")
 
     requires_grad = False
 
     def __init__(self, trace: Trace, value: Value, example: Array, memory: Memory | None = None) -> None:
-        self.trace, self.value, self.example = trace, value, example
+        self.tracer, self.value, self.example = trace, value, example
         self.memory = memory or Memory()
         self.version = self.memory.version
         self.earlier: tuple[Value, ...] = ()  # what it stood for before it was written to
@@ -315,7 +315,7 @@ class Traced(Operand):
     size = property(lambda self: self.example.size)
     itemsize = property(lambda self: self.example.itemsize)
     nbytes = property(lambda self: self.example.nbytes)
-    whole = property(lambda self: self.trace.whole)
+    whole = property(lambda self: self.tracer.whole)
 
     # What NumPy and the operators ask.
 
@@ -353,9 +353,9 @@ class Traced(Operand):
         out = kwargs.pop("out", (None,))[0]
         examples = replaced(inputs, example_of)
         if method == "__call__" and not kwargs:
-            result = self.trace.emit("ufunc", ufunc, inputs, {}, ufunc(*examples))
+            result = self.tracer.emit("ufunc", ufunc, inputs, {}, ufunc(*examples))
         elif method == "reduce":
-            result = self.trace.reduced(ufunc, inputs[0], **kwargs)
+            result = self.tracer.reduced(ufunc, inputs[0], **kwargs)
         else:
             raise UntraceableError(f"{ufunc.__name__}.{method} with {', '.join(kwargs)}")
         return result if out is None else out.assign(result)
@@ -370,7 +370,7 @@ class Traced(Operand):
             raise UntraceableError(f"{func.__name__} with out=")
         result = func(*examples, **options)
         if func in BY_ELEMENT and len(args) == 3:
-            return self.trace.emit("ufunc", func, args, kwargs, result)
+            return self.tracer.emit("ufunc", func, args, kwargs, result)
         return self.seen_as(func, args, kwargs, result)
 
     def _reduction(self, ufunc: np.ufunc, a: Any, axis: Any = None, **kwargs: Any) -> Any:
@@ -383,8 +383,8 @@ class Traced(Operand):
             raise UntraceableError(f"{func.__name__} returns a list")
         shared = isinstance(result, np.ndarray) and base is not None and np.may_share_memory(result, base.example)
         if not shared or base is None:
-            return self.trace.emit("call", func, args, kwargs, result)
-        view = self.trace.emit("view", func, args, kwargs, result)
+            return self.tracer.emit("call", func, args, kwargs, result)
+        view = self.tracer.emit("view", func, args, kwargs, result)
         view.memory, view.version = base.memory, base.version
         return view
 
@@ -394,21 +394,21 @@ class Traced(Operand):
         """The array in another type."""
         if not copy and np.dtype(dtype) == self.dtype:
             return self
-        return self.trace.emit("ufunc", converted, (self, np.dtype(dtype)), {}, self.example.astype(dtype))
+        return self.tracer.emit("ufunc", converted, (self, np.dtype(dtype)), {}, self.example.astype(dtype))
 
     def copy(self) -> Any:
         """A copy, in C order."""
-        return self.trace.emit("call", copied, (self,), {}, self.example.copy())
+        return self.tracer.emit("call", copied, (self,), {}, self.example.copy())
 
     def __getitem__(self, index: Any) -> Any:
         example = self.example[replaced(index, example_of)]
         if isinstance(example, np.ndarray) and np.may_share_memory(example, self.example):
             return self.seen_as(viewed, (self, index), {}, example)
-        return self.trace.emit("call", element, (self, index), {}, example)
+        return self.tracer.emit("call", element, (self, index), {}, example)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         example = assigned(self.example, replaced(index, example_of), example_of(value))
-        self.assign(self.trace.emit("put", assigned, (self, index, value), {}, example))
+        self.assign(self.tracer.emit("put", assigned, (self, index, value), {}, example))
 
     def __ne__(self, other: Any) -> Any:
         if other is self:
@@ -420,7 +420,7 @@ class Traced(Operand):
     # Values become known here.
 
     def __bool__(self) -> bool:
-        return self.trace.guarded(self)
+        return self.tracer.guarded(self)
 
     def __len__(self) -> int:
         return len(self.example)
@@ -447,10 +447,10 @@ class Traced(Operand):
 class TracedNumber:
     """Stands for a Python number that may change from call to call, such as a learning rate: weak, as such are."""
 
-    __slots__ = ("trace", "value", "example")
+    __slots__ = ("tracer", "value", "example")
 
     def __init__(self, trace: Trace, value: Value, example: Any) -> None:
-        self.trace, self.value, self.example = trace, value, example
+        self.tracer, self.value, self.example = trace, value, example
 
     def read(self) -> Value:
         """The value."""
@@ -461,7 +461,7 @@ class TracedNumber:
         return Traced.__array_ufunc__(self, ufunc, method, *inputs, **kwargs)  # type: ignore[arg-type]
 
     def __bool__(self) -> bool:
-        return self.trace.guarded(self)
+        return self.tracer.guarded(self)
 
     def __repr__(self) -> str:
         return f"<traced {self.value} = {self.example}>"
@@ -482,7 +482,7 @@ def _number_operator(name: str, swapped: bool = False) -> Callable[..., Any]:
 
     def operate(self: TracedNumber, *other: Any) -> Any:
         args = (*other, self) if swapped else (self, *other)
-        trace, examples = self.trace, replaced(args, example_of)
+        trace, examples = self.tracer, replaced(args, example_of)
         if any(isinstance(each, (Traced, np.ndarray)) for each in args):
             return trace.emit("ufunc", ufunc, args, {}, ufunc(*examples))
         result = function(*examples)

@@ -189,9 +189,7 @@ class Sweep:
     def _own(self, contribution: Any) -> Any:
         """A contribution that shares its memory with nothing: a copy where it is a view or was given to the rule."""
         shared = contribution.base is not None or isinstance(self.g, tuple)
-        for other in self.arguments:
-            shared = shared or other is contribution
-        return contribution.copy() if shared else contribution
+        return contribution.copy() if shared or any(each is contribution for each in self.arguments) else contribution
 
     def __enter__(self) -> Self:
         self._quiet = without_warnings("divide", "invalid")

@@ -14,7 +14,7 @@ from tinygrad_sm.display import brief, describe
 from tinygrad_sm.effects import Effect, note_overwrite, tick
 from tinygrad_sm.engine.primitive import PRIMITIVES, Primitive
 from tinygrad_sm.engine.tape import RECORDING, RUNNING, Edge, Node, Sweep, Tape, reachable
-from tinygrad_sm.errors import DTypeError, GradientError, InPlaceError, ShapeError, warn
+from tinygrad_sm.errors import DTypeError, GradientError, InPlaceError, ShapeError, no_gradient, warn
 from tinygrad_sm.location import caller
 from tinygrad_sm.operand import DETACH, Operand, carries_gradient, plain
 
@@ -31,7 +31,10 @@ def record(op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any], effects
     out = op.run((values,) if op.variadic else values, kwargs)
     out, residual = out if op.residual else (out, None)
     if not (any(parents) and op.differentiable and RECORDING.get()):
-        return tuple([from_edge(value, None) for value in out]) if isinstance(out, tuple) else from_edge(out, None)
+        constants = tuple([from_edge(value, None) for value in (out if isinstance(out, tuple) else (out,))])
+        for constant in () if op.differentiable else constants:
+            constant._maker = op
+        return constants if isinstance(out, tuple) else constants[0]
     if op.misuse or not (len(op.rules) == len(op.parameters) or op.variadic):
         _check_operands(op, parents)
     module, where = RUNNING.get()
@@ -80,7 +83,7 @@ class Tensor(Operand):
     array([2., 4.])
     """
 
-    __slots__ = ("__weakref__", "_data", "_edge", "_used_grad", "grad", "name")
+    __slots__ = ("__weakref__", "_data", "_edge", "_maker", "_used_grad", "grad", "name")
 
     _data: npt.NDArray[Any]
     _edge: Edge | None  # the node that made it and which of its outputs it is; None for a constant
@@ -181,8 +184,7 @@ class Tensor(Operand):
     def _seed(self, cotangent: Any) -> tuple[Edge, Any]:
         """The edge to start from and the cotangent to start with."""
         if self._edge is None:
-            remedy = "give a leaf it is computed from requires_grad=True, and compute it outside no_grad()"
-            raise GradientError(f"backward: this tensor {describe(self)} carries no gradient", remedy=remedy)
+            raise no_gradient("backward", self)
         if cotangent is None and self.size != 1:
             remedy = "reduce it with .mean() or .sum(), or pass a cotangent of its shape"
             raise GradientError(f"backward: starts from a scalar, not from shape {self.shape}", remedy=remedy)

@@ -87,13 +87,15 @@ def argmin(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
 
 
 @primitive(differentiable=False, numpy=[np.argsort], samples=[Sample(distinct(2, 3), axis=1)])
-def argsort(x: Array, axis: int = -1) -> Array:
-    """Positions that would sort an array along an axis; carries no gradient.
+def argsort(x: Array, axis: int | None = -1, kind: Any = None, *, stable: bool | None = None) -> Array:
+    """Positions that would sort an array along an axis, or the flattened one; carries no gradient.
+
+    kind="stable" or stable=True leaves equal values in their order.
 
     >>> argsort(np.array([3.0, 1.0, 2.0]))
     array([1, 2, 0])
     """
-    return np.argsort(x, axis=axis)
+    return np.argsort(x, axis=axis, kind=kind, stable=stable)
 
 
 @primitive(differentiable=False, numpy=[np.any], samples=[Sample(distinct(2, 3), axis=1)])

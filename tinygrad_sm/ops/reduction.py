@@ -112,6 +112,23 @@ def min_vjp_x(g: Array, out: Array, x: Array, axis: Axis = None, keepdims: bool 
     return np.where(tied, share, 0)
 
 
+@primitive(method=False, numpy=[np.ptp], samples=EXTREMA)
+def ptp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Peak to peak: the largest value minus the smallest along axes; tied elements share the gradient evenly.
+
+    >>> float(ptp(np.array([1.0, 3.0, 2.0])))
+    2.0
+    """
+    return np.max(x, axis=axis, keepdims=keepdims) - np.min(x, axis=axis, keepdims=keepdims)
+
+
+@ptp.vjp("x")
+def ptp_vjp_x(g: Array, out: Array, x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    largest = max_vjp_x(g, np.max(x, axis=axis, keepdims=keepdims), x, axis, keepdims)
+    smallest = min_vjp_x(g, np.min(x, axis=axis, keepdims=keepdims), x, axis, keepdims)
+    return largest - smallest
+
+
 SPREAD = [*SAMPLES[:-1], Sample(normal(4), ddof=1), Sample(normal(2, 3), axis=1, ddof=1)]
 
 
@@ -178,20 +195,20 @@ def prod_of_others(x: Array, axis: Axis = None) -> Array:
     >>> prod_of_others(np.array([2.0, 0.0, 5.0]))
     array([ 0., 10.,  0.])
     """
-    rows = _reduced_last(as_array(x), axis)
+    rows = reduced_last(as_array(x), axis)
     from_left = np.cumprod(np.concatenate([np.ones_like(rows[..., :1]), rows[..., :-1]], axis=-1), axis=-1)
     from_right = np.cumprod(np.concatenate([np.ones_like(rows[..., :1]), rows[..., :0:-1]], axis=-1), axis=-1)
-    return _restored_from_last(from_left * from_right[..., ::-1], np.shape(x), axis)
+    return restored_from_last(from_left * from_right[..., ::-1], np.shape(x), axis)
 
 
 @prod_of_others.vjp("x")
 def prod_of_others_vjp_x(g: Array, out: Array, x: Array, axis: Axis = None) -> Array:
     # Row i of the matrix leaves x_i out. It takes quadratic memory, but only the derivative of a derivative comes here.
-    rows = _reduced_last(x, axis)
+    rows = reduced_last(x, axis)
     n = rows.shape[-1]
     matrix = np.where(np.eye(n, dtype=bool), 1, np.broadcast_to(np.expand_dims(rows, -2), (*rows.shape, n)))
     pairs = np.where(np.eye(n, dtype=bool), 0, prod_of_others(matrix, -1))
-    return _restored_from_last((np.expand_dims(_reduced_last(g, axis), -1) * pairs).sum(axis=-2), x.shape, axis)
+    return restored_from_last((np.expand_dims(reduced_last(g, axis), -1) * pairs).sum(axis=-2), x.shape, axis)
 
 
 def _permutation(ndim: int, axis: Axis) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -200,14 +217,14 @@ def _permutation(ndim: int, axis: Axis) -> tuple[tuple[int, ...], tuple[int, ...
     return tuple(i for i in range(ndim) if i not in reduced), reduced
 
 
-def _reduced_last(x: Array, axis: Axis) -> Array:
+def reduced_last(x: Array, axis: Axis) -> Array:
     """The reduced axes moved to the end and flattened into one."""
     stay, reduced = _permutation(x.ndim, axis)
     return np.transpose(x, stay + reduced).reshape((*[x.shape[i] for i in stay], count_reduced(x.shape, axis)))
 
 
-def _restored_from_last(rows: Array, shape: tuple[int, ...], axis: Axis) -> Array:
-    """The inverse of `_reduced_last`."""
+def restored_from_last(rows: Array, shape: tuple[int, ...], axis: Axis) -> Array:
+    """The inverse of `reduced_last`."""
     stay, reduced = _permutation(len(shape), axis)
     unflattened = rows.reshape(tuple(shape[i] for i in stay + reduced))
     return np.transpose(unflattened, tuple(int(i) for i in np.argsort(stay + reduced)))

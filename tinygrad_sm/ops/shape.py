@@ -1,7 +1,6 @@
-"""Shapes and positions: what moves values about without changing them.
+"""Shapes: the same values along other axes.
 
-The derivative of each moves the cotangent back to where the values came from, and adds up where one value went to
-several places.
+The derivative of each gives the cotangent the shape that the values had, and adds up where one value was repeated.
 """
 
 from __future__ import annotations
@@ -12,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from tinygrad_sm.engine.primitive import Array, primitive
-from tinygrad_sm.errors import UnsupportedError
+from tinygrad_sm.errors import ArgumentError
 from tinygrad_sm.numpy_calls import unbroadcast
 from tinygrad_sm.operand import as_array
-from tinygrad_sm.ops.samples import Sample, distinct, normal
+from tinygrad_sm.ops.samples import Sample, normal
 
 Shape = int | tuple[int, ...]
+Axes = int | Sequence[int]
 
 
 @primitive(
@@ -131,146 +131,105 @@ def broadcast_to_vjp_x(g: Array, out: Array, x: Array, shape: Shape) -> Array:
 
 
 @primitive(
-    variadic=True,
     method=False,
-    numpy=[np.concatenate],
-    samples=[Sample([normal(2, 3), normal(1, 3)]), Sample([normal(2, 1), normal(2, 2), normal(2, 1)], axis=-1)],
-    hint="the shapes must be equal except along the axis",
+    numpy=[np.moveaxis],
+    samples=[Sample(normal(2, 3, 4), 0, -1), Sample(normal(2, 3, 4), (0, 1), (-1, 0))],
 )
-def concatenate(arrays: Sequence[Array], axis: int = 0) -> Array:
-    """Arrays joined along an axis that they have.
+def moveaxis(x: Array, source: Axes, destination: Axes) -> Array:
+    """Axes moved to other positions, the others left in their order.
 
-    >>> concatenate([np.array([1.0]), np.array([2.0, 3.0])])
-    array([1., 2., 3.])
+    >>> moveaxis(np.zeros((2, 3, 4)), 0, -1).shape
+    (3, 4, 2)
     """
-    if axis is None:
-        raise UnsupportedError("axis=None", remedy="reshape the arrays to (-1,) and join them along axis 0")
-    return np.concatenate(arrays, axis=axis)
+    return np.moveaxis(x, source, destination)
 
 
-@concatenate.vjp("arrays")
-def concatenate_vjp_arrays(g: Array, out: Array, position: int, arrays: Sequence[Array], axis: int = 0) -> Array:
-    start = sum(np.shape(array)[axis] for array in arrays[:position])
-    stop = start + np.shape(arrays[position])[axis]
-    return g[(slice(None),) * (axis % g.ndim) + (slice(start, stop),)]
+@moveaxis.vjp("x")
+def moveaxis_vjp_x(g: Array, out: Array, x: Array, source: Axes, destination: Axes) -> Array:
+    return np.moveaxis(g, destination, source)
 
 
-@primitive(
-    variadic=True,
-    method=False,
-    numpy=[np.stack],
-    samples=[Sample([normal(3), normal(3)]), Sample([normal(2, 3), normal(2, 3)], axis=-1)],
-    hint="all arrays must have the same shape",
-)
-def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
-    """Arrays of one shape joined along a new axis.
+@primitive(numpy=[np.ravel], samples=[Sample(normal(2, 3)), Sample(normal())])
+def ravel(x: Array) -> Array:
+    """All values along one axis, in C order.
 
-    >>> stack([np.array([1.0, 2.0]), np.array([3.0, 4.0])], axis=1)
-    array([[1., 3.],
-           [2., 4.]])
+    >>> ravel(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    array([1., 2., 3., 4.])
     """
-    return np.stack(arrays, axis=axis)
+    return np.ravel(x)
 
 
-@stack.vjp("arrays")
-def stack_vjp_arrays(g: Array, out: Array, position: int, arrays: Sequence[Array], axis: int = 0) -> Array:
-    return g[(slice(None),) * (axis % g.ndim) + (position,)]
+@ravel.vjp("x")
+def ravel_vjp_x(g: Array, out: Array, x: Array) -> Array:
+    return g.reshape(x.shape)
 
 
-REPEATED = np.array([0, 2, 2, 1])
+@primitive(samples=[Sample(normal(2, 3)), Sample(normal(2, 3, 2), 1), Sample(normal(2, 3, 2), 0, -2)])
+def flatten(x: Array, start_axis: int = 0, end_axis: int = -1) -> Array:
+    """Axes from one to another made one, all of them if none is named; `flatten(x, 1)` leaves the batch.
 
-
-@primitive(
-    method=False,
-    samples=[
-        Sample(normal(4, 3), 1),
-        Sample(normal(4, 3), (slice(None, None, -2), 0)),
-        Sample(normal(4, 3), (..., None, slice(1, 3))),
-        Sample(normal(4, 3), REPEATED),
-        Sample(normal(4, 3), (REPEATED[:, None], REPEATED[:3] // 2)),
-        Sample(normal(3), np.array([True, False, True])),
-        Sample(normal(2, 3), (0, np.array([True, False, True]))),
-    ],
-)
-def getitem(x: Array, index: Any) -> Array:
-    """NumPy's indexing x[index]: integers, slices, newaxis, ellipsis, integer arrays, boolean masks.
-
-    The gradient of an element that was taken several times is the sum over its copies.
-
-    >>> getitem(np.array([1.0, 2.0, 3.0]), slice(1, None))
-    array([2., 3.])
+    >>> flatten(np.zeros((2, 3, 4)), 1).shape
+    (2, 12)
     """
-    return as_array(x)[index]
+    shape = np.shape(x) or (1,)
+    start, end = _position(start_axis, len(shape)), _position(end_axis, len(shape))
+    if start > end:
+        raise ArgumentError(f"axis {start_axis} comes after axis {end_axis}", remedy="name the first one first")
+    return as_array(x).reshape((*shape[:start], int(np.prod(shape[start : end + 1])), *shape[end + 1 :]))
 
 
-@getitem.vjp("x")
-def getitem_vjp_x(g: Array, out: Array, x: Array, index: Any) -> Array:
-    return scatter_add(g, index, x.shape)
+@flatten.vjp("x")
+def flatten_vjp_x(g: Array, out: Array, x: Array, start_axis: int = 0, end_axis: int = -1) -> Array:
+    return g.reshape(x.shape)
 
 
-@primitive(
-    method=False,
-    samples=[
-        Sample(normal(4), REPEATED, (3,)),
-        Sample(normal(4, 2), REPEATED, (3, 2)),
-        Sample(normal(2), slice(0, 4, 2), (5,)),
-    ],
-)
-def scatter_add(values: Array, index: Any, shape: tuple[int, ...]) -> Array:
-    """Zeros of a shape with values added at an index, repeatedly where positions repeat: the adjoint of x[index].
+def _position(axis: int, ndim: int) -> int:
+    """An axis counted from the first."""
+    if not -ndim <= axis < ndim:
+        raise np.exceptions.AxisError(axis, ndim)
+    return axis % ndim
 
-    >>> scatter_add(np.array([1.0, 2.0, 3.0]), np.array([0, 2, 2]), (3,))
-    array([1., 0., 5.])
+
+@primitive(method=False, numpy=[np.atleast_1d], samples=[Sample(normal()), Sample(normal(2, 3))])
+def atleast_1d(x: Array) -> Array:
+    """A number as an array of one axis; other arrays as they are.
+
+    >>> atleast_1d(np.array(2.0))
+    array([2.])
     """
-    values = as_array(values)
-    out = np.zeros(shape, dtype=values.dtype)
-    if _selects_once(index):
-        out[index] = values
-    else:
-        np.add.at(out, index, values)
-    return out
+    return np.atleast_1d(as_array(x))
 
 
-@scatter_add.vjp("values")
-def scatter_add_vjp_values(g: Array, out: Array, values: Array, index: Any, shape: tuple[int, ...]) -> Array:
-    return g[index]
+@atleast_1d.vjp("x")
+def atleast_1d_vjp_x(g: Array, out: Array, x: Array) -> Array:
+    return g.reshape(x.shape)
 
 
-def _selects_once(index: Any) -> bool:
-    """Whether no position can occur twice: an index without integer arrays or lists."""
-    parts = index if isinstance(index, tuple) else (index,)
-    basic = (int, np.integer, slice, type(None), type(Ellipsis))
-    return all(isinstance(part, basic) or as_array(part).dtype.kind == "b" for part in parts)
+@primitive(method=False, numpy=[np.atleast_2d], samples=[Sample(normal()), Sample(normal(3))])
+def atleast_2d(x: Array) -> Array:
+    """An array with axes of length 1 in front, so that it has two at least.
 
-
-@primitive(
-    hint="indices has as many axes as x, and its lengths but along the axis",
-    numpy=[np.take_along_axis],
-    samples=[
-        Sample(distinct(2, 3), np.array([[0, 0], [2, 1]]), axis=1),
-        Sample(distinct(2, 3), np.array([[1, 0, 1]]), axis=0),
-        Sample(distinct(4), REPEATED, axis=0),
-    ],
-)
-def take_along_axis(x: Array, indices: Array, axis: int = -1) -> Array:
-    """One element per index along an axis, the other axes matched: out[i, j] = x[i, indices[i, j]].
-
-    >>> take_along_axis(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1], [0]]), axis=1)
-    array([[2.],
-           [3.]])
+    >>> atleast_2d(np.array([1.0, 2.0]))
+    array([[1., 2.]])
     """
-    if axis is None:
-        raise UnsupportedError("axis=None", remedy="reshape the array to (-1,) and take along axis 0")
-    return np.take_along_axis(x, indices, axis)
+    return np.atleast_2d(as_array(x))
 
 
-@take_along_axis.vjp("x")
-def take_along_axis_vjp_x(g: Array, out: Array, x: Array, indices: Array, axis: int = -1) -> Array:
-    return scatter_add(g, index_along_axis(indices, axis, x.shape), x.shape)
+@atleast_2d.vjp("x")
+def atleast_2d_vjp_x(g: Array, out: Array, x: Array) -> Array:
+    return g.reshape(x.shape)
 
 
-def index_along_axis(indices: Array, axis: int, shape: tuple[int, ...]) -> tuple[Any, ...]:
-    """The indices for which x[index] is take_along_axis(x, indices, axis)."""
-    axis %= len(shape)
-    grids = np.ogrid[tuple(slice(n) for n in shape)]
-    return tuple(as_array(indices) if i == axis else grid for i, grid in enumerate(grids))
+@primitive(method=False, numpy=[np.atleast_3d], samples=[Sample(normal(3)), Sample(normal(2, 3))])
+def atleast_3d(x: Array) -> Array:
+    """An array of three axes at least: (n,) becomes (1, n, 1), and (m, n) becomes (m, n, 1), as in NumPy.
+
+    >>> atleast_3d(np.zeros((2, 3))).shape
+    (2, 3, 1)
+    """
+    return np.atleast_3d(as_array(x))
+
+
+@atleast_3d.vjp("x")
+def atleast_3d_vjp_x(g: Array, out: Array, x: Array) -> Array:
+    return g.reshape(x.shape)

@@ -12,7 +12,7 @@ from tinygrad_sm.compiler.fused.indexing import Dynamic, chosen_by
 from tinygrad_sm.compiler.fused.layout import Access, Layout, address, broadcast_strides, c_strides, native_strides
 from tinygrad_sm.compiler.program import Instruction, Value, values_in
 from tinygrad_sm.compiler.tracing import assigned
-from tinygrad_sm.ops.shape import scatter_add
+from tinygrad_sm.ops.indexing import scatter_add
 
 
 class Piece(NamedTuple):
