@@ -190,6 +190,35 @@ def test_cofactors_do_not_lose_digits_beside_small_singular_values():
     np.testing.assert_allclose(np.diag(value_and_gradient(tg.linalg.det, x)[1]), [1e-21, 1e-12, 1e-9], rtol=1e-12)
 
 
+def test_logarithm_of_the_determinant_to_the_third_order_is_that_of_a_number():
+    got = derivatives(lambda x: tg.linalg.slogdet(tg.reshape(x, (1, 1)))[1].sum(), -2.0, 3)
+    np.testing.assert_allclose(got, [np.log(2), -1 / 2, -1 / 4, -2 / 8], rtol=1e-14)
+
+
+def test_logarithm_of_the_determinant_where_the_determinant_overflows():
+    x = Tensor(np.diag([-1e200, 1e200]), requires_grad=True)
+    sign, logabsdet = np.linalg.slogdet(x)
+    assert sign.tape() == logabsdet.tape()
+    assert (sign.item(), logabsdet.item()) == (-1, 400 * np.log(10))
+    logabsdet.backward()
+    np.testing.assert_allclose(x.grad, np.diag([-1e-200, 1e-200]), rtol=1e-14)
+    x.grad = None
+    sign.backward()
+    assert not x.grad.any()
+
+
+def test_logarithm_of_the_determinant_of_singular_matrices_in_a_stack():
+    x = Tensor(np.stack([np.diag([2.0, 4.0]), np.ones((2, 2)), np.zeros((2, 2))]), requires_grad=True)
+    sign, logabsdet = tg.linalg.slogdet(x)
+    assert sign.data.tolist() == [1, 0, 0]
+    assert logabsdet.data.tolist() == [np.log(8), -INF, -INF]
+    tg.where([True, False, False], logabsdet, 0.0).sum().backward()
+    np.testing.assert_allclose(x.grad, [np.diag([0.5, 0.25]), np.zeros((2, 2)), np.zeros((2, 2))], rtol=1e-15)
+    x.grad = None
+    logabsdet.backward([0.0, 1.0, 0.0])
+    assert np.isnan(x.grad).tolist() == [[[False] * 2] * 2, [[True] * 2] * 2, [[False] * 2] * 2]
+
+
 # Cholesky -----------------------------------------------------------------------------------------------------------
 
 

@@ -175,6 +175,33 @@ def cofactors_vjp_x(g: Array, out: Array, x: Array) -> Array:
     return scatter_add(slopes, (..., kept[:, None, :, None], kept[None, :, None, :]), x.shape)
 
 
+@primitive(
+    method=False,
+    numpy=[np.linalg.slogdet],
+    samples=[Sample(regular(3, 3)), Sample(regular(2, 2, 2))],
+)
+def slogdet(x: Array) -> tuple[Array, Array]:
+    """Sign and logarithm of the absolute value of the determinant: det(x) = sign * exp(logabsdet), without overflow.
+
+    Args: x (..., n, n). Returns (sign, logabsdet), each of shape (...). The sign has no gradient. A singular matrix
+    gives 0 and -inf, and the gradient NaN, or 0 where the cotangent is 0.
+
+    >>> sign, logabsdet = slogdet(np.array([[2.0, 1.0], [0.0, -4.0]]))
+    >>> float(sign), float(np.exp(logabsdet).round(12))
+    (-1.0, 8.0)
+    """
+    sign, logabsdet = np.linalg.slogdet(square_matrices(x))
+    return sign, logabsdet
+
+
+@slogdet.vjp("x")
+def slogdet_vjp_x(g: tuple[Array, Array], out: tuple[Array, Array], x: Array) -> Array:
+    singular = np.expand_dims(np.equal(out[0], 0), (-2, -1))
+    slope = np.swapaxes(inv(np.where(singular, np.eye(x.shape[-1], dtype=x.dtype), x)), -1, -2)
+    g_log = np.expand_dims(g[1], (-2, -1))
+    return np.where(singular, np.where(np.equal(g_log, 0), 0, np.nan), g_log * slope)
+
+
 @primitive(method=False, numpy=[np.linalg.cholesky], samples=[Sample(definite(3, 3)), Sample(definite(2, 2, 2))])
 def cholesky(x: Array) -> Array:
     """Cholesky factor of positive definite matrices: the lower triangular out for which x = out @ out.T.
