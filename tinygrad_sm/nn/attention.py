@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_sm.errors import ArgumentError, ShapeError
 from tinygrad_sm.nn import functional as F
-from tinygrad_sm.nn.activations import ReLU
+from tinygrad_sm.nn.activations import GELU
 from tinygrad_sm.nn.layers import Dropout, Linear, Sequential
 from tinygrad_sm.nn.module import Module
 from tinygrad_sm.nn.normalisation import LayerNorm, check_sizes
@@ -110,7 +110,7 @@ class TransformerBlock(Module):
         self.norm2 = LayerNorm(embed_dim, dtype=dtype)
         self.mlp = Sequential(
             Linear(embed_dim, hidden, dtype=dtype, generator=generator),
-            ReLU(),
+            GELU(),
             Linear(hidden, embed_dim, dtype=dtype, generator=generator),
         )
         self.dropout = Dropout(dropout, generator=generator)
