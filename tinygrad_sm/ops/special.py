@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinygrad_sm.engine.primitive import Array, primitive
+from tinygrad_sm.errors import ArgumentError, DTypeError
 from tinygrad_sm.operand import as_array
 from tinygrad_sm.ops.activation import sigmoid
 from tinygrad_sm.ops.elementwise import LOG_2
@@ -49,6 +50,14 @@ ERF_IS_ONE = 5.95
 ERF_IS_LINEAR = 1e-10  # below, where the square of x may underflow
 
 
+def as_floating(x: Array) -> Array:
+    """An array of real numbers, whole ones as float64."""
+    x = as_array(x)
+    if x.dtype.kind not in "biuf":
+        raise DTypeError(f"wants real numbers, not {x.dtype}")
+    return x if x.dtype.kind == "f" else x.astype(np.float64)
+
+
 def polynomial(coefficients: Sequence[float], x: Array) -> Array:
     """Its values by Horner's rule, the lowest power first; a recursion, which opens into one formula."""
     if len(coefficients) == 1:
@@ -66,9 +75,7 @@ def erf(x: Array) -> Array:
     >>> erf(np.array([0.0, 0.5, -np.inf]))
     array([ 0.        ,  0.52049988, -1.        ])
     """
-    x = as_array(x)
-    if x.dtype.kind != "f":
-        x = x.astype(np.float64)
+    x = as_floating(x)
     if x.dtype == np.float16:  # which cannot hold the coefficients
         return erf(x.astype(np.float32)).astype(np.float16)
     size = np.minimum(np.abs(x), ERF_IS_ONE)
@@ -112,16 +119,23 @@ def spherical_bessel(x: Array, n: int = 0) -> Array:
     >>> spherical_bessel(np.array([0.0, 1.0]), 1)
     array([0.        , 0.30116868])
     """
-    x = as_array(x)
-    if x.dtype.kind != "f":
-        x = x.astype(np.float64)
+    if not isinstance(n, (int, np.integer)) or n < 0:
+        raise ArgumentError(f"n={n!r}: the order is a whole number, 0 or more")
+    x = as_floating(x)
     if x.dtype == np.float16:
         return spherical_bessel(x.astype(np.float32), n).astype(np.float16)
     near = np.less_equal(np.abs(x), n + 1)
-    small, large = np.where(near, x, 0), np.where(near, 1, x)
-    leading = small**n / float(np.prod(np.arange(1, 2 * n + 2, 2)))
+    small, large = np.where(near, x, 0), np.where(near, n + 1, x)
+    by_series = leading_term(small, n) * series(small * small / 2, n, 1)
     by_recurrence = recurrence(np.cos(large) / large, np.sin(large) / large, large, 0, n)
-    return np.where(near, leading * series(small * small / 2, n, 1), by_recurrence)
+    return np.where(near, by_series, by_recurrence)
+
+
+def leading_term(x: Array, n: int) -> Array:
+    """That of the power series of j_n(x): x/3 x/5 ... x/(2n+1)."""
+    if n == 0:
+        return 1
+    return x / (2 * n + 1) * leading_term(x, n - 1)
 
 
 def series(s: Array, n: int, k: int) -> Array:
