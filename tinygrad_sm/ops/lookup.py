@@ -11,7 +11,7 @@ from tinygrad_sm.errors import ArgumentError, BoundsError, DTypeError, ShapeErro
 from tinygrad_sm.operand import as_array
 from tinygrad_sm.ops.indexing import scatter_add
 from tinygrad_sm.ops.samples import Sample, integers, normal
-from tinygrad_sm.ops.targets import all_within
+from tinygrad_sm.ops.targets import all_within, first_of
 
 
 def checked_indices(indices: Any, count: int, name: str, what: str) -> Array:
@@ -22,9 +22,7 @@ def checked_indices(indices: Any, count: int, name: str, what: str) -> Array:
         raise DTypeError(f"{name} {indices.shape} {indices.dtype} are no integers", remedy=remedy)
     if not all_within(indices, count):
         wrong = (indices < 0) | (indices >= count)
-        place = tuple(int(i[0]) for i in np.nonzero(wrong))
-        where = f" at position {place if len(place) > 1 else place[0]}" if place else ""
-        what = f"{name} {indices.shape} holds {indices[wrong][0]}{where}, but {what}"
+        what = f"{name} {indices.shape} holds {first_of(indices, wrong)}, but {what}"
         raise BoundsError(
             what, remedy=f"{name} go from 0 to {count - 1}" if count else "there is nothing to choose from"
         )

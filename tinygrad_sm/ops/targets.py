@@ -69,14 +69,19 @@ def checked_labels(shape: tuple[int, ...], target: Any, ignore_index: int | None
         wrong = (labels < 0) | (labels >= classes)
         wrong = wrong if ignore_index is None else wrong & (labels != ignore_index)
         if wrong.any():
-            place = tuple(int(i[0]) for i in np.nonzero(wrong))
-            where = f" at position {place if len(place) > 1 else place[0]}" if place else ""
             message = (
-                f"target holds class {labels[wrong][0]}{where}, but logits {shape} have classes 0 to {classes - 1}"
+                f"target holds class {first_of(labels, wrong)}, but logits {shape} have classes 0 to {classes - 1}"
             )
             skip = "" if ignore_index is None else ", or set ignore_index to skip that label"
             raise TargetError(message, remedy=f"relabel the classes from 0{skip}")
     return labels
+
+
+def first_of(values: Array, wrong: Array) -> str:
+    """The first of the wrong values, and where it stands."""
+    place = tuple(np.argwhere(wrong)[0].tolist())
+    where = f" at position {place if len(place) > 1 else place[0]}" if place else ""
+    return f"{values[wrong][0]}{where}"
 
 
 def wanted(
