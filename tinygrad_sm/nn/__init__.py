@@ -31,6 +31,7 @@ from tinygrad_sm.nn.activations import (
     Threshold,
 )
 from tinygrad_sm.nn.attention import MultiHeadAttention, PositionalEncoding, TransformerBlock
+from tinygrad_sm.nn.convolution import AdaptiveAvgPool2d, AvgPool2d, Conv1d, Conv2d, ConvTranspose2d, MaxPool2d
 from tinygrad_sm.nn.embedding import Embedding
 from tinygrad_sm.nn.layers import MLP, Dropout, Flatten, Linear, Sequential
 from tinygrad_sm.nn.maxout import Maxout
@@ -39,9 +40,14 @@ from tinygrad_sm.nn.normalisation import BatchNorm1d, BatchNorm2d, GroupNorm, La
 from tinygrad_sm.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 
 __all__ = [
+    "AdaptiveAvgPool2d",
+    "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
     "Buffer",
+    "Conv1d",
+    "Conv2d",
+    "ConvTranspose2d",
     "Dropout",
     "ELU",
     "Embedding",
@@ -62,6 +68,7 @@ __all__ = [
     "LogSigmoid",
     "LogSoftmax",
     "MLP",
+    "MaxPool2d",
     "Maxout",
     "Mish",
     "Module",

@@ -12,9 +12,14 @@ import numpy as np
 from tinygrad_sm.effects import Effect, note_overwrite
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import ArgumentError, DTypeError, ShapeError
-from tinygrad_sm.operand import plain
+from tinygrad_sm.operand import as_array, plain
 from tinygrad_sm.ops import (
+    adaptive_avg_pool2d,
+    avg_pool2d,
     binary_cross_entropy_with_logits,
+    conv1d,
+    conv2d,
+    conv_transpose2d,
     cross_entropy,
     elu,
     embedding,
@@ -36,6 +41,7 @@ from tinygrad_sm.ops import (
     log_softmax,
     logsumexp,
     logsumexp_hinge_loss,
+    max_pool2d,
     maxout,
     mish,
     mse_loss,
@@ -72,8 +78,14 @@ from tinygrad_sm.ops.normalisation import batch_norm as batch_norm_in_training
 from tinygrad_sm.randomness import generator_or_default
 
 __all__ = [
+    "adaptive_avg_pool2d",
+    "avg_pool1d",
+    "avg_pool2d",
     "batch_norm",
     "binary_cross_entropy_with_logits",
+    "conv1d",
+    "conv2d",
+    "conv_transpose2d",
     "cross_entropy",
     "dropout",
     "elu",
@@ -96,6 +108,8 @@ __all__ = [
     "log_softmax",
     "logsumexp",
     "logsumexp_hinge_loss",
+    "max_pool1d",
+    "max_pool2d",
     "maxout",
     "mish",
     "mse_loss",
@@ -281,3 +295,27 @@ def _masked(scores: Any, mask: Any) -> Any:
         problem = f"attn_mask {shape} does not broadcast to the scores {scores.shape}"
         raise ShapeError(f"scaled_dot_product_attention: {problem}", remedy="its last axes are (queries, keys)")
     return np.where(mask, scores, -np.inf) if kind == "b" else scores + mask
+
+
+def max_pool1d(x: Any, kernel_size: int, stride: int | None = None, padding: int = 0, dilation: int = 1) -> Any:
+    """Largest value of every window along one axis, (N, C, L) to (N, C, L'): `max_pool2d` of images with one row.
+
+    >>> max_pool1d(np.array([[[1.0, 5.0, 2.0, 2.0]]]), 2)
+    array([[[5., 2.]]])
+    """
+    rows = np.expand_dims(as_array(x), -2)
+    strides = (1, kernel_size if stride is None else stride)
+    return np.squeeze(max_pool2d(rows, (1, kernel_size), strides, (0, padding), (1, dilation)), -2)
+
+
+def avg_pool1d(
+    x: Any, kernel_size: int, stride: int | None = None, padding: int = 0, *, count_include_pad: bool = True
+) -> Any:
+    """Average of every window along one axis, (N, C, L) to (N, C, L'): `avg_pool2d` of images with one row.
+
+    >>> avg_pool1d(np.array([[[1.0, 5.0, 2.0, 2.0]]]), 2)
+    array([[[3., 2.]]])
+    """
+    rows = np.expand_dims(as_array(x), -2)
+    strides, pads = (1, kernel_size if stride is None else stride), (0, padding)
+    return np.squeeze(avg_pool2d(rows, (1, kernel_size), strides, pads, count_include_pad=count_include_pad), -2)
