@@ -218,8 +218,8 @@ def fmod_vjp_y(g: Array, out: Array, x: Array, y: Array) -> Array:
 def power(x: Array, y: Array) -> Array:
     """Power element by element: out = x ** y, broadcast.
 
-    d out/dx = y x**(y-1), which is 0 where y = 0, at x = 0 too; d out/dy = out log x, taken as 0 where x or out is 0,
-    and NaN where x < 0. Whole numbers stay whole, so that a negative power of an integer is refused.
+    d out/dx = y x**(y-1), which is 0 where y = 0, at x = 0 too; d out/dy = out log x, which is taken as 0 where x or
+    out is 0, and NaN where x < 0. Negative powers of whole numbers are refused.
 
     >>> power(np.array([1.0, 2.0]), 3)
     array([1., 8.])
@@ -237,9 +237,8 @@ def power_vjp_x(g: Array, out: Array, x: Array, y: Array) -> Array:
 
 @power.vjp("y")
 def power_vjp_y(g: Array, out: Array, x: Array, y: Array) -> Array:
-    flat = np.equal(x, 0) | np.equal(out, 0)
-    log_x = np.log(np.where(np.equal(x, 0), 1, x))
-    return g * np.where(flat, 0, out * log_x)
+    flat = np.equal(out, 0) | np.equal(x, 0)
+    return g * np.where(flat, 0, out * np.log(np.where(flat, 1, x)))
 
 
 @primitive(
