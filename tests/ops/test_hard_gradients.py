@@ -758,3 +758,14 @@ def test_extreme_values_stay_finite_to_second_order(name, size, dtype):
     for result in results:
         assert result.dtype == dtype
         assert np.isfinite(result.data).all()
+
+
+@pytest.mark.parametrize("shape", [(0,), (2, 0), (0, 0), (3, 0, 2)])
+@pytest.mark.parametrize("kind", [lambda f: f, tg.compile], ids=["eager", "compiled"])
+def test_softmax_family_over_no_elements(shape, kind):
+    axis = 1 if len(shape) > 1 else 0
+    rows = np.full([n for i, n in enumerate(shape) if i != axis], -np.inf)
+    for op, expected in ((tg.softmax, np.zeros(shape)), (tg.log_softmax, np.zeros(shape)), (tg.logsumexp, rows)):
+        np.testing.assert_array_equal(kind(lambda x, op=op: op(x, axis))(np.zeros(shape)), expected)
+        slope = kind(tg.grad(lambda x, op=op: op(x, axis).sum()))(np.zeros(shape))
+        assert slope.shape == shape

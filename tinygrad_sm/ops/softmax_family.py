@@ -2,7 +2,7 @@
 
 All of them shift by the largest value first, because e**(x - max) cannot overflow and the shift cancels; as it cancels,
 the textbook formulas may take it for a constant. Where every value of a row is -inf (a fully masked row) softmax is
-zero, and where k values are +inf it is 1/k on those.
+zero, and where k values are +inf it is 1/k on those. A sum over nothing is 0, and its logarithm -inf.
 
 Source: P. Blanchard, D. J. Higham and N. J. Higham, Accurately computing the log-sum-exp and softmax functions, IMA J.
 Numer. Anal. 41, 2021.
@@ -34,7 +34,10 @@ def shifted_exp(x: Array, axis: Axis, out: Array | None = None) -> tuple[Array, 
     by_class = x.ndim == 2 and axis in (1, -1) and x.shape[1] <= min(x.shape[0], FEW)
     if by_class:
         x, axis, out = x.T.copy(), 0, None
-    top = np.maximum.reduce(x, axis=axis, keepdims=True)
+    if x.size:
+        top = np.maximum.reduce(x, axis=axis, keepdims=True)
+    else:  # the largest of nothing, as of a fully masked row
+        top = np.add.reduce(x, axis=axis, keepdims=True) - np.inf
     finite = all_finite(top)
     if finite:
         e = np.subtract(x, top, out=out)
