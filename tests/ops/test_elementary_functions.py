@@ -9,6 +9,7 @@ from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
+from calls import DIFFERENTIABLE, Call, variables
 
 import tinygrad_sm as tg
 from tinygrad_sm import Tensor
@@ -486,3 +487,22 @@ def test_numpy_s_other_names():
             assert getattr(np, name)(x).requires_grad
     assert np.radians(x).requires_grad
     assert np.degrees(x).requires_grad
+
+
+FAMILIES = ("elementwise", "trigonometry", "special")
+ELEMENTWISE = [op for op in DIFFERENTIABLE if op.elementwise and op.__module__.rpartition(".")[2] in FAMILIES]
+
+
+@pytest.mark.parametrize("op", [op for op in ELEMENTWISE if op.name != "astype"], ids=lambda op: op.name)
+def test_half_precision_stays_and_is_right_to_second_order(op):
+    call, exact = Call(op, 0, dtype=np.float16), Call(op, 0)
+    found = []
+    for each, arrays in ((call, call.arrays), (exact, [array.astype(np.float64) for array in call.arrays])):
+        leaves = variables(arrays)
+        out = each(*leaves)
+        slopes = tg.gradients(out.sum(), leaves, create_graph=True)
+        total = sum(slope.sum() for slope in slopes)
+        found.append([out, *slopes, *(tg.gradients(total, leaves) if total.requires_grad else [])])
+    for got, expected in zip(*found, strict=True):
+        assert got.dtype == np.float16
+        np.testing.assert_allclose(got.data, expected.data, rtol=0.05, atol=0.05)
