@@ -150,6 +150,9 @@ def test_masked_classes(loss):
     assert slope[1].tolist() == [0, 0, 0]
     assert slope[2, 0] == -1
     assert slope[2, 1:].sum() == pytest.approx(1)
+    loss_of_nothing, slope = loss_and_slope(loss, np.full((1, 3), -INF), [1])
+    assert loss_of_nothing == INF
+    assert slope.tolist() == [[0, 0, 0]]
 
 
 @pytest.mark.parametrize("loss", FAMILY)

@@ -48,6 +48,11 @@ def gap(rival: Array, own: Array, margin: float) -> Array:
     return np.where(own == -np.inf, np.inf, margin + rival - np.where(own == -np.inf, 0, own))
 
 
+def masked(rival: Array, own: Array) -> Array:
+    """Where the scores of all classes are -inf: such a row has an infinite loss and no gradient."""
+    return np.equal(rival, -np.inf) & np.equal(own, -np.inf)
+
+
 def check_margin(margin: float, temperature: float = 1.0) -> None:
     """Refuse a margin that is infinite or no number, and a temperature that is not above 0."""
     if not math.isfinite(margin):
@@ -87,9 +92,10 @@ def hinge_loss_vjp_logits(
     axis = class_axis(logits.ndim)
     right = is_right(logits, target)
     best = np.max(np.where(right, -np.inf, logits), axis=axis, keepdims=True)
-    lacking = gap(best, score_of(logits, right), margin)
+    own = score_of(logits, right)
+    lacking = gap(best, own, margin)
     tied = np.equal(logits, best) & ~right
-    share = spread(g, reduction, lacking.size, axis) * (lacking > 0)
+    share = spread(g, reduction, lacking.size, axis) * ((lacking > 0) & ~masked(best, own))
     return np.where(tied, share / np.sum(tied, axis=axis, keepdims=True), 0) - np.where(right, share, 0)
 
 
@@ -140,8 +146,9 @@ def logsumexp_hinge_loss_vjp_logits(
     right = is_right(logits, target)
     scaled = np.where(right, -np.inf, logits) / temperature
     rival = temperature * logsumexp(scaled, axis, True)
-    lacking = gap(rival, score_of(logits, right), margin)
-    share = spread(g, reduction, lacking.size, axis) * (lacking > 0)
+    own = score_of(logits, right)
+    lacking = gap(rival, own, margin)
+    share = spread(g, reduction, lacking.size, axis) * ((lacking > 0) & ~masked(rival, own))
     return share * (softmax(scaled, axis) - right)
 
 
@@ -198,8 +205,9 @@ def softplus_hinge_loss_vjp_logits(
     right = is_right(logits, target)
     scaled = np.where(right, -np.inf, logits) / temperature
     rival = temperature * logsumexp(scaled, axis, True)
-    lacking = gap(rival, score_of(logits, right), margin)
-    share = spread(g, reduction, lacking.size, axis) * sigmoid(lacking / temperature)
+    own = score_of(logits, right)
+    lacking = gap(rival, own, margin)
+    share = spread(g, reduction, lacking.size, axis) * (sigmoid(lacking / temperature) * ~masked(rival, own))
     return share * (softmax(scaled, axis) - right)
 
 
