@@ -2,6 +2,8 @@
 
 What cancels, overflows or divides by zero in the textbook formula is written another way here; each block says how.
 `softmax_family.py` holds logsumexp, the smooth maximum of many.
+
+Source: M. Abramowitz and I. Stegun, Handbook of Mathematical Functions, 1964, chapters 4, 7 and 10.
 """
 
 from __future__ import annotations
@@ -70,7 +72,6 @@ def erf(x: Array) -> Array:
     """Error function: out = 2/sqrt(pi) integral of e**(-t**2) over t from 0 to x, between -1 and 1.
 
     Exact to 5e-16 of its value, in float32 to 3e-7; its derivative is 2/sqrt(pi) e**(-x**2).
-    Source: M. Abramowitz and I. Stegun, Handbook of Mathematical Functions, 1964, chapter 7.
 
     >>> erf(np.array([0.0, 0.5, -np.inf]))
     array([ 0.        ,  0.52049988, -1.        ])
@@ -114,7 +115,6 @@ def spherical_bessel(x: Array, n: int = 0) -> Array:
 
     Computed by its power series up to n + 1 and by recurrence from j_0 and j_1 beyond, so that nothing cancels;
     j_n' = (n j_(n-1) - (n+1) j_(n+1)) / (2n + 1).
-    Source: M. Abramowitz and I. Stegun, Handbook of Mathematical Functions, 1964, section 10.1.
 
     >>> spherical_bessel(np.array([0.0, 1.0]), 1)
     array([0.        , 0.30116868])
