@@ -175,15 +175,19 @@ def test_every_forward_and_rule_opens(op, number):
 
     args = [term(value, name) for value, name in zip(call.args, op.parameters, strict=False)]
     options = {key: term(value, key) for key, value in call.kwargs.items()}
-    out = np.asarray(op(*call.args, **call.kwargs))
-    names |= {"g": np.random.default_rng(0).normal(size=out.shape), "out": out}
-    head = [variable(names["g"], "g"), variable(out, "out")]
+    out = op(*call.args, **call.kwargs)
+    rng = np.random.default_rng(0)
+    if isinstance(out, tuple):
+        names |= {"g": tuple(rng.normal(size=each.shape) for each in out), "out": out}
+    else:
+        names |= {"g": rng.normal(size=np.shape(out)), "out": np.asarray(out)}
+    head = [variable(names["g"], "g"), variable(names["out"], "out")]
     with np.errstate(all="ignore"):
         assert_code_gives(out, lambda opener: opener.operation(op, args, options), names)
         for name, rule in op.rules.items():
             if op.parameters.index(name) < len(args):
                 first = [0] if op.variadic else []
-                expected = rule(names["g"], out, *first, *call.args, **call.kwargs)
+                expected = rule(names["g"], names["out"], *first, *call.args, **call.kwargs)
                 terms = [*head, *map(fixed, first), *args]
                 assert_code_gives(expected, lambda o, r=rule, t=terms: o.open(r, t, options), names)
 
@@ -199,13 +203,16 @@ def assert_code_gives(expected, run, names):
     code = tidy(opener.statements, term.code, opener.shared)
     scope = dict(names)
     exec("\n".join(map(text, opener.statements)), scope)
-    np.testing.assert_allclose(eval(text(code), scope), expected, rtol=1e-9, atol=1e-12)
+    got = eval(text(code), scope)
+    outputs = zip(got, expected, strict=True) if isinstance(expected, tuple) else [(got, expected)]
+    for found, wanted in outputs:
+        np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12)
     used = {
         node.id
         for node in ast.walk(ast.parse("\n".join([*map(text, opener.statements), text(code)])))
         if isinstance(node, ast.Name)
     }
-    assert used <= {*names, *made, "float", "bool", "int"}
+    assert used <= {*names, *made, "float", "bool", "int", "slice"}
 
 
 @pytest.mark.parametrize(

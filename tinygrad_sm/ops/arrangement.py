@@ -85,7 +85,12 @@ def roll(x: Array, shift: Counts, axis: Axis = None) -> Array:
 
 @roll.vjp("x")
 def roll_vjp_x(g: Array, out: Array, x: Array, shift: Counts, axis: Axis = None) -> Array:
-    return np.roll(g, np.negative(shift), axis)
+    return np.roll(g, opposite(shift), axis)
+
+
+def opposite(shift: Counts) -> Counts:
+    """The shift that undoes a shift."""
+    return tuple(-n for n in shift) if isinstance(shift, Sequence) else -shift
 
 
 @primitive(

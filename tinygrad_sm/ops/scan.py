@@ -125,6 +125,14 @@ def linear_recurrence(factors: Array, terms: Array) -> Array:
     return out
 
 
+@linear_recurrence.textbook
+def linear_recurrence_textbook(factors: Array, terms: Array) -> Array:
+    n = terms.shape[-1]
+    later = np.triu(np.ones((n, n), bool), 1)  # row j: the steps after step j, through which terms_j goes on
+    products = np.triu(np.cumprod(np.where(later, np.expand_dims(factors, -2), 1), axis=-1))
+    return (np.expand_dims(terms, -1) * products).sum(axis=-2)
+
+
 @linear_recurrence.vjp("factors")
 def linear_recurrence_vjp_factors(g: Array, out: Array, factors: Array, terms: Array) -> Array:
     return recurrence_from_the_end(factors, g) * shifted(out, 0)

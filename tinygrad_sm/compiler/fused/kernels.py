@@ -198,7 +198,7 @@ def _copied(plan: Plan, function: Function, out: Value, piece: Piece) -> list[st
         target.append((each.step, k))
     to = function.of(out, target, piece.offset)
     if not isinstance(piece.item, Value):
-        return nested(heads, [f"{to} = {literal(piece.item, out.dtype)}"])
+        return nested(heads, [*lines, f"{to} = {literal(piece.item, out.dtype)}"])
     access, there = plan.layout(piece.item), plan.storage.places[out]
     name, start = plan.storage.places[access.base]
     source = _numbered(broadcast_strides(piece.item.shape, access.strides, piece.shape), piece.shape)

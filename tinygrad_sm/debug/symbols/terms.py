@@ -78,13 +78,17 @@ def gathered(terms: Sequence[Term], kind: type) -> Term:
 
 
 def same(value: Any, other: Any) -> bool:
-    """Whether two arrays are the same in shape, type and every element."""
+    """Whether two arrays, or several outputs of each, are the same in shape, type and every element."""
+    if isinstance(value, (tuple, list)) and isinstance(other, (tuple, list)):
+        return len(value) == len(other) and all(map(same, value, other))
     a, b = np.asarray(plain(value)), np.asarray(plain(other))
     return a.shape == b.shape and a.dtype == b.dtype and bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))
 
 
 def close(value: Any, other: Any, *, finite: bool = True) -> bool:
-    """Whether two results are equal to rounding, and finite if that is asked for."""
+    """Whether two results, or several outputs of each, are equal to rounding, and finite if that is asked for."""
+    if isinstance(value, tuple) and isinstance(other, tuple):
+        return len(value) == len(other) and all(close(*pair, finite=finite) for pair in zip(value, other, strict=True))
     a, b = np.asarray(plain(value)), np.asarray(plain(other))
     everywhere = np.isfinite(a) & np.isfinite(b) if a.shape == b.shape else np.False_
     if a.shape != b.shape or (finite and not everywhere.all()):
