@@ -1,8 +1,8 @@
 """Arithmetic, powers, exponentials and logarithms, element by element; choice and conversion too.
 
 Operands broadcast as in NumPy. A rule here returns the derivative in the broadcast shape; the tape sums it back to
-the operand's own shape and keeps a zero cotangent zero, whatever infinite slope it is multiplied with. `trigonometry.py` and
-`special.py` hold further functions.
+the operand's own shape and keeps a zero cotangent zero, whatever infinite slope it is multiplied with.
+`trigonometry.py` and `special.py` hold further functions.
 
 Source for the derivatives: M. Abramowitz and I. Stegun, Handbook of Mathematical Functions, 1964, chapters 3 and 4.
 """
