@@ -229,3 +229,35 @@ def test_axes_that_do_not_divide_are_refused(call, match):
     with pytest.raises(tg.errors.ShapeError, match=match) as caught:
         call()
     assert caught.value.remedy
+
+
+# Narrow integers and NumPy's scalars.
+
+EVERY = [
+    *SELF_GATED,
+    tg.sigmoid,
+    tg.softplus,
+    tg.log_sigmoid,
+    tg.selu,
+    tg.softsign,
+    tg.tanhshrink,
+    tg.hardtanh,
+    tg.relu6,
+]
+
+
+@pytest.mark.parametrize("f", [*EVERY, tg.hardsigmoid, tg.softshrink])
+def test_narrow_integers_are_taken_for_their_values(f):
+    for values in (np.array([0, 1, 7, 200], np.uint8), np.array([-100, -1, 0, 100], np.int8), np.array([True, False])):
+        np.testing.assert_allclose(f(values), f(values.astype(float)), rtol=1e-3)
+
+
+def test_numpy_scalars_as_options_keep_float32():
+    x, one, y = np.array([[0.5, -2.0, 1.0]], np.float32), np.float64(1), np.array([1])
+    for f in (tg.hardtanh, tg.threshold):
+        assert f(x, -one, one).dtype == np.float32
+    assert tg.softshrink(x, one).dtype == np.float32
+    for loss in (tg.hinge_loss, tg.logsumexp_hinge_loss, tg.softplus_hinge_loss):
+        assert loss(x, y, one).dtype == np.float32
+    assert tg.softplus_hinge_loss(x, y, temperature=one).dtype == tg.focal_loss(x, y, one).dtype == np.float32
+    assert tg.huber_loss(x, x, delta=one).dtype == tg.smooth_l1_loss(x, x, beta=one).dtype == np.float32

@@ -17,6 +17,12 @@ SMOOTH = [Sample(normal(2, 3)), Sample(normal())]
 KINKED = [Sample(distinct(3, 4)), Sample(distinct(0, 2))]
 
 
+def as_floating(x: Array) -> Array:
+    """The values as floating ones, if they are not: small integers would wrap around."""
+    x = as_array(x)
+    return x if x.dtype.kind == "f" else x.astype(float)
+
+
 @primitive(elementwise=True, samples=SMOOTH)
 def sigmoid(x: Array) -> Array:
     """Logistic function: out = 1 / (1 + e**-x), between 0 and 1, with out' = out (1 - out).
@@ -27,6 +33,7 @@ def sigmoid(x: Array) -> Array:
     >>> sigmoid(np.array([0.0, -1000.0, 1000.0]))
     array([0.5, 0. , 1. ])
     """
+    x = as_floating(x)
     tail = np.exp(-np.abs(x))
     return np.where(np.greater_equal(x, 0), 1, tail) / (1 + tail)
 
@@ -104,6 +111,7 @@ def softplus(x: Array) -> Array:
     >>> softplus(np.array([-1000.0, 0.0, 1000.0]))
     array([0.00000000e+00, 6.93147181e-01, 1.00000000e+03])
     """
+    x = as_floating(x)
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
@@ -127,6 +135,7 @@ def log_sigmoid(x: Array) -> Array:
     >>> log_sigmoid(np.array([-1000.0, 0.0, 1000.0]))
     array([-1.00000000e+03, -6.93147181e-01,  0.00000000e+00])
     """
+    x = as_floating(x)
     return np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
 
 
@@ -151,7 +160,8 @@ def softsign(x: Array) -> Array:
     >>> softsign(np.array([-3.0, 0.0, 1.0]))
     array([-0.75,  0.  ,  0.5 ])
     """
-    return np.divide(x, 1 + np.abs(x))
+    x = as_floating(x)
+    return x / (1 + np.abs(x))
 
 
 @softsign.vjp("x")
@@ -167,7 +177,8 @@ def tanhshrink(x: Array) -> Array:
     >>> tanhshrink(np.array([0.0, 1000.0]))
     array([  0., 999.])
     """
-    return np.subtract(x, np.tanh(x))
+    x = as_floating(x)
+    return x - np.tanh(x)
 
 
 @tanhshrink.vjp("x")
@@ -242,7 +253,7 @@ def hardsigmoid(x: Array) -> Array:
     >>> hardsigmoid(np.array([-4.0, 0.0, 1.5]))
     array([0.  , 0.5 , 0.75])
     """
-    return np.clip(np.add(x, 3), 0, 6) / 6
+    return np.clip(as_floating(x) + 3, 0, 6) / 6
 
 
 @hardsigmoid.vjp("x")
@@ -261,7 +272,8 @@ def softshrink(x: Array, lambd: float = 0.5) -> Array:
     """
     if not lambd >= 0:
         raise ArgumentError(f"lambd={lambd}", remedy="pass a number from 0")
-    return np.where(np.abs(x) > lambd, np.subtract(x, np.copysign(float(lambd), x)), 0)
+    x = as_floating(x)
+    return np.where(np.abs(x) > lambd, x - np.copysign(float(lambd), x), 0)
 
 
 @softshrink.vjp("x")

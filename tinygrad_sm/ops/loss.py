@@ -413,7 +413,7 @@ def focal_loss(
     q, count = wanted(logits, checked_labels(logits.shape, target, ignore_index), alpha, ignore_index)
     with np.errstate(invalid="ignore"):  # 0 * -inf where a masked class is not wanted
         log_p = log_softmax(logits, axis)
-        losses = np.where(q == 0, 0, as_type_of(logits, q) * np.power(-np.expm1(log_p), gamma) * log_p)
+        losses = np.where(q == 0, 0, as_type_of(logits, q) * np.power(-np.expm1(log_p), float(gamma)) * log_p)
     return reduce(-np.sum(losses, axis=axis), reduction, count)
 
 

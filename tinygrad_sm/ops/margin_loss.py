@@ -77,6 +77,7 @@ def hinge_loss(logits: Array, target: Array, margin: float = 1.0, reduction: str
     array([0., 4.])
     """
     check_margin(margin)
+    margin = float(margin)  # a NumPy scalar would promote float32
     logits = as_array(logits)
     axis = class_axis(logits.ndim)
     right = is_right(logits, target)
@@ -124,6 +125,7 @@ def logsumexp_hinge_loss(
     3.6931
     """
     check_margin(margin, temperature)
+    margin, temperature = float(margin), float(temperature)
     logits = as_array(logits)
     axis = class_axis(logits.ndim)
     right = is_right(logits, target)
@@ -182,6 +184,7 @@ def softplus_hinge_loss(
     0.3466
     """
     check_margin(margin, temperature)
+    margin, temperature = float(margin), float(temperature)
     logits = as_array(logits)
     axis = class_axis(logits.ndim)
     right = is_right(logits, target)

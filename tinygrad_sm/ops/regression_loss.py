@@ -126,6 +126,7 @@ def huber_loss(prediction: Array, target: Array, reduction: str = "mean", delta:
     """
     same_shape(prediction, target)
     check_width(delta=delta)
+    delta = float(delta)  # a NumPy scalar would promote float32
     prediction = as_array(prediction)
     error = prediction - as_type_of(prediction, target)
     clipped = np.clip(error, -delta, delta)
@@ -173,6 +174,7 @@ def smooth_l1_loss(prediction: Array, target: Array, reduction: str = "mean", be
     """
     same_shape(prediction, target)
     check_width(beta=beta)
+    beta = float(beta)
     prediction = as_array(prediction)
     error = prediction - as_type_of(prediction, target)
     slope = smooth_sign(error, beta)

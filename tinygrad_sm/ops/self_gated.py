@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygrad_sm.engine.primitive import Array, primitive
 from tinygrad_sm.errors import ArgumentError
-from tinygrad_sm.ops.activation import SMOOTH, hardsigmoid, sigmoid, softplus
+from tinygrad_sm.ops.activation import SMOOTH, as_floating, hardsigmoid, sigmoid, softplus
 from tinygrad_sm.ops.samples import Sample, normal
 from tinygrad_sm.ops.special import erf
 
@@ -35,6 +35,7 @@ def gelu(x: Array, approximate: str = "none") -> Array:
     """
     if approximate not in ("none", "tanh"):
         raise ArgumentError(f"approximate={approximate!r}", remedy='pass "none" or "tanh"')
+    x = as_floating(x)
     return np.maximum(x, -FAR) * normal_cdf(np.clip(x, -FAR, FAR), approximate)
 
 
@@ -79,6 +80,7 @@ def silu(x: Array) -> Array:
     >>> silu(np.array([-np.inf, 0.0, 1000.0]))
     array([  -0.,    0., 1000.])
     """
+    x = as_floating(x)
     return np.maximum(x, -1000) * sigmoid(x)  # beyond, the sigmoid is 0, and -inf times that would be NaN
 
 
@@ -105,6 +107,7 @@ def mish(x: Array) -> Array:
     >>> mish(np.array([-np.inf, 0.0, 1000.0]))
     array([  -0.,    0., 1000.])
     """
+    x = as_floating(x)
     return np.maximum(x, -1000) * np.tanh(softplus(x))
 
 
@@ -124,6 +127,7 @@ def hardswish(x: Array) -> Array:
     >>> hardswish(np.array([-np.inf, 0.0, 3.0]))
     array([-0.,  0.,  3.])
     """
+    x = as_floating(x)
     return np.maximum(x, -3) * hardsigmoid(x)
 
 
