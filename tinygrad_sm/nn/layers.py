@@ -142,7 +142,7 @@ class MLP(Sequential):
             raise ArgumentError(f"MLP({list(sizes)})", remedy="give at least the sizes of the input and the output")
         if activation not in ACTIVATIONS:
             raise ArgumentError(f"MLP: unknown activation {activation!r}", remedy=f"one of {', '.join(ACTIVATIONS)}")
-        rectifier = activation in ("relu", "leaky_relu", "elu", "softplus")
+        rectifier = activation in ("relu", "leaky_relu", "elu", "softplus", "gelu", "silu", "mish")
         initial = init.kaiming_normal if rectifier else init.xavier_uniform
         layers: list[Module] = []
         for i, (width, following) in enumerate(itertools.pairwise(sizes)):
