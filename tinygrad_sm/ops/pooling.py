@@ -17,6 +17,7 @@ from tinygrad_sm.errors import ArgumentError, ShapeError
 from tinygrad_sm.operand import as_array, plain
 from tinygrad_sm.ops.samples import Sample, distinct, integers, normal
 from tinygrad_sm.ops.windows import Padding, Pair, check_image, counts, extent, inside, paddings, pair, shifts
+from tinygrad_sm.threads import BLOCK, run_blocks
 
 
 @primitive(
@@ -90,11 +91,22 @@ def scatter_windows(
     """
     slope, positions = as_array(slope), as_array(positions)
     kernel, strides, pads, dilations = _options(kernel_size, stride, padding, dilation)
-    out = np.zeros((*slope.shape[:-2], *size), slope.dtype)
+    geometry = (size, slope.shape[-2:], kernel, strides, pads, dilations)
     overlap = any(s < n for s, n in zip(strides, extent(kernel, dilations), strict=True))
-    for i, (at, of) in _numbered(size, slope.shape[-2:], kernel, strides, pads, dilations):
-        share = np.where(positions[at] == i, slope[at], 0)
-        out[of] = out[of] + share if overlap else share
+    # A product with the mask takes a tenth of the time of np.where, but 0 times infinity is NaN.
+    finite = np.isfinite(np.vdot(slope, slope))
+    out = np.zeros((*slope.shape[:-2], *size), slope.dtype)
+
+    def scatter(lo: int, hi: int) -> None:
+        values, places, part = slope[lo:hi], positions[lo:hi], out[lo:hi]
+        for i, (at, of) in _numbered(*geometry):
+            chosen = places[at] == i
+            if not overlap and finite:
+                np.multiply(values[at], chosen, out=part[of])
+            else:
+                part[of] += values[at] * chosen if finite else np.where(chosen, values[at], 0)
+
+    run_blocks(scatter, len(out), _block(out))
     return out
 
 
@@ -340,20 +352,40 @@ def _numbered(size: Any, windows: Any, kernel: Pair, stride: Pair, padding: Padd
     return enumerate(shifts(size, windows, kernel, stride, padding, dilation))
 
 
+def _block(images: Array) -> int:
+    """How many images to work on at a time, so that they stay in the cache."""
+    return max(1, int(BLOCK * len(images) // max(1, images.nbytes)))
+
+
 def _maxima(
     x: Array, windows: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair
 ) -> tuple[Array, Array]:
-    """The largest value of every window, and its position there."""
-    lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
-    out = np.full((*x.shape[:-2], *windows), lowest, x.dtype)
+    """The largest value of every window, and its position there.
+
+    Pixels are compared a position of the windows at a time: a larger one has the larger position, so that a maximum
+    chooses it, in a tenth of the time of np.where.
+    """
+    geometry = (x.shape[-2:], windows, kernel, stride, padding, dilation)
+    out = np.empty((*x.shape[:-2], *windows), x.dtype)
     positions = np.empty(out.shape, np.uint8 if kernel[0] * kernel[1] <= 256 else np.int32)
-    positions[...] = _first_pixels(x.shape[-2:], windows, kernel, stride, padding, dilation)
-    for i, (at, of) in _numbered(x.shape[-2:], windows, kernel, stride, padding, dilation):
-        candidate, best = x[of], out[at]
-        better = np.logical_not(candidate <= best) & (best == best)
-        positions[at] = np.where(better, i, positions[at])
-        out[at] = np.where(better, candidate, best)
+    lowest, first = _before_the_first(x.dtype), _first_pixels(*geometry)
+
+    def compare(lo: int, hi: int) -> None:
+        images, largest, places = x[lo:hi], out[lo:hi], positions[lo:hi]
+        largest[...], places[...] = lowest, first
+        for i, (at, of) in _numbered(*geometry):
+            candidate, best, place = np.ascontiguousarray(images[of]), largest[at], places[at]
+            better = np.less(candidate <= best, best == best)  # or NaN, where there was none
+            np.maximum(place, better * positions.dtype.type(i), out=place)
+            np.maximum(best, candidate, out=best)
+
+    run_blocks(compare, len(x), _block(x))
     return out, positions
+
+
+def _before_the_first(dtype: Any) -> Any:
+    """What every value is at least."""
+    return -np.inf if dtype.kind == "f" else np.iinfo(dtype).min if dtype.kind in "iu" else False
 
 
 def _first_pixels(size: Pair, windows: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
