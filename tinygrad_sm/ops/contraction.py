@@ -203,7 +203,7 @@ def tensordot(x: Array, y: Array, axes: Any = 2) -> Array:
 @tensordot.vjp("x")
 def tensordot_vjp_x(g: Array, out: Array, x: Array, y: Array, axes: Any = 2) -> Array:
     of_x, of_y = paired_axes(axes, np.ndim(x), np.ndim(y))
-    product = np.tensordot(g, y, (range(np.ndim(x) - len(of_x), np.ndim(g)), other_axes(of_y, np.ndim(y))))
+    product = np.tensordot(g, y, (every(1, np.ndim(x) - len(of_x), np.ndim(g)), other_axes(of_y, np.ndim(y))))
     order = other_axes(of_x, np.ndim(x)) + partners(of_x, of_y)
     return np.transpose(product, inverse_permutation(order))
 
@@ -211,7 +211,7 @@ def tensordot_vjp_x(g: Array, out: Array, x: Array, y: Array, axes: Any = 2) -> 
 @tensordot.vjp("y")
 def tensordot_vjp_y(g: Array, out: Array, x: Array, y: Array, axes: Any = 2) -> Array:
     of_x, of_y = paired_axes(axes, np.ndim(x), np.ndim(y))
-    product = np.tensordot(x, g, (other_axes(of_x, np.ndim(x)), range(np.ndim(x) - len(of_x))))
+    product = np.tensordot(x, g, (other_axes(of_x, np.ndim(x)), every(1, 0, np.ndim(x) - len(of_x))))
     order = partners(of_y, of_x) + other_axes(of_y, np.ndim(y))
     return np.transpose(product, inverse_permutation(order))
 
@@ -231,6 +231,11 @@ def paired_axes(axes: Any, ndim_x: int, ndim_y: int) -> tuple[tuple[int, ...], t
 def other_axes(axes: tuple[int, ...], ndim: int) -> tuple[int, ...]:
     """All axes but these."""
     return tuple(axis for axis in range(ndim) if axis not in axes)
+
+
+def every(step: int, first: int, end: int) -> tuple[int, ...]:
+    """Axes at equal distances."""
+    return tuple(range(first, end, step))
 
 
 def partners(axes: tuple[int, ...], others: tuple[int, ...]) -> tuple[int, ...]:
@@ -366,7 +371,7 @@ def kron(x: Array, y: Array) -> Array:
 def kron_vjp_x(g: Array, out: Array, x: Array, y: Array) -> Array:
     shape_x, shape_y = equal_ndim(np.shape(x), np.shape(y))
     blocks = np.reshape(g, alternating(shape_x, shape_y))
-    product = np.tensordot(blocks, np.reshape(y, shape_y), (range(1, 2 * g.ndim, 2), range(g.ndim)))
+    product = np.tensordot(blocks, np.reshape(y, shape_y), (every(2, 1, 2 * g.ndim), every(1, 0, g.ndim)))
     return np.reshape(product, np.shape(x))
 
 
@@ -374,7 +379,7 @@ def kron_vjp_x(g: Array, out: Array, x: Array, y: Array) -> Array:
 def kron_vjp_y(g: Array, out: Array, x: Array, y: Array) -> Array:
     shape_x, shape_y = equal_ndim(np.shape(x), np.shape(y))
     blocks = np.reshape(g, alternating(shape_x, shape_y))
-    product = np.tensordot(np.reshape(x, shape_x), blocks, (range(g.ndim), range(0, 2 * g.ndim, 2)))
+    product = np.tensordot(np.reshape(x, shape_x), blocks, (every(1, 0, g.ndim), every(2, 0, 2 * g.ndim)))
     return np.reshape(product, np.shape(y))
 
 

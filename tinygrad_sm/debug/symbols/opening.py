@@ -490,10 +490,10 @@ class Opener(ast.NodeVisitor):
 
 def _spread(args: Sequence[Term], options: Mapping[str, Term]) -> tuple[list[Term], dict[str, Term]]:
     """The arguments of einsum as NumPy has them: the subscripts, then every operand by itself."""
-    if len(args) != 1 or "subscripts" not in options:
+    named = dict(zip(("operands", "subscripts", "optimize"), args, strict=False)) | dict(options)
+    if named["operands"].items is None:
         return [*args], {**options}
-    rest = {key: term for key, term in options.items() if key != "subscripts"}
-    return [options["subscripts"], *items_of(args[0])], rest
+    return [named.pop("subscripts"), *items_of(named.pop("operands"))], named
 
 
 def _is_ours(function: Any) -> bool:
