@@ -1,4 +1,4 @@
-"""How a call of PyTorch is spelt here: for each of its functions one with the same arguments, written with our operations.
+"""How a call of PyTorch is spelt here: for each of its functions one of the same arguments, made of our operations.
 
 Names are those of PyTorch's own table of operations (`op_db`), which `nn.` modules are added to. A spelling raises
 UnsupportedError, with the reason, for the kinds of calls that this library does not have.
@@ -44,7 +44,7 @@ def spelt(name, *ops, **options):
 
 def is_here(op):
     """Whether an operation or a layer exists."""
-    return op in tg.ops.OPERATIONS or op in F.__all__ or op in nn.__all__
+    return any(hasattr(place, op) for place in (tg, tg.linalg, F, nn))
 
 
 def unsupported_unless(condition, reason):
@@ -62,14 +62,18 @@ UNARY = {
     "neg": "negative", "positive": "positive", "reciprocal": "reciprocal", "sigmoid": "sigmoid", "sign": "sign",
     "sin": "sin", "sinc": "sinc", "sinh": "sinh", "sqrt": "sqrt", "square": "square", "tan": "tan", "tanh": "tanh",
     "trunc": "trunc", "nn.functional.logsigmoid": "log_sigmoid", "nn.functional.relu": "relu",
+    "deg2rad": "deg2rad", "fliplr": "fliplr", "flipud": "flipud", "nn.functional.hardsigmoid": "hardsigmoid",
+    "nn.functional.hardswish": "hardswish", "nn.functional.mish": "mish", "nn.functional.relu6": "relu6",
     "nn.functional.selu": "selu", "nn.functional.silu": "silu", "nn.functional.softsign": "softsign",
+    "nn.functional.tanhshrink": "tanhshrink", "rad2deg": "rad2deg",
 }  # fmt: skip
 BINARY = {
     "atan2": "arctan2", "bitwise_and": "bitwise_and", "bitwise_or": "bitwise_or", "bitwise_xor": "bitwise_xor",
     "eq": "equal", "floor_divide": "floor_divide", "fmod": "fmod", "ge": "greater_equal", "gt": "greater",
-    "hypot": "hypot", "le": "less_equal", "logaddexp": "logaddexp", "logical_and": "logical_and",
-    "logical_or": "logical_or", "lt": "less", "maximum": "maximum", "minimum": "minimum", "mul": "multiply",
-    "ne": "not_equal", "pow": "power", "remainder": "mod", "true_divide": "divide", "xlogy": "xlogy",
+    "hypot": "hypot", "le": "less_equal", "logaddexp": "logaddexp", "logaddexp2": "logaddexp2",
+    "logical_and": "logical_and", "logical_or": "logical_or", "lt": "less", "maximum": "maximum",
+    "minimum": "minimum", "mul": "multiply", "ne": "not_equal", "pow": "power", "remainder": "mod",
+    "true_divide": "divide", "xlogy": "xlogy",
 }  # fmt: skip
 
 
@@ -307,8 +311,8 @@ def msort(input):
 
 @spelt("diff", "diff")
 def diff(input, n=1, dim=-1, prepend=None, append=None):
-    given = {name: value for name, value in {"prepend": prepend, "append": append}.items() if value is not None}
-    return tg.diff(input, n, dim, **given)
+    unsupported_unless(prepend is None and append is None, "prepend and append")
+    return tg.diff(input, n, dim)
 
 
 # --- shapes -----------------------------------------------------------------------------------------------------------
@@ -330,13 +334,11 @@ def ravel(input):
     return tg.ravel(input)
 
 
-@spelt("flatten", "reshape")
+@spelt("flatten", "flatten")
 def flatten(input, start_dim=0, end_dim=-1):
     if np.ndim(input) == 0:
         return tg.reshape(input, (1,))
-    start, end = start_dim % input.ndim, end_dim % input.ndim
-    size = int(np.prod(input.shape[start : end + 1]))
-    return tg.reshape(input, (*input.shape[:start], size, *input.shape[end + 1 :]))
+    return tg.flatten(input, start_dim, end_dim)
 
 
 @spelt("permute", "transpose")
@@ -403,7 +405,7 @@ def joining(op):
     return function
 
 
-for _op in ("hstack", "vstack", "dstack", "column_stack"):
+for _op in ("hstack", "vstack", "column_stack"):
     SPELLINGS[_op] = Spelling(joining(_op), (_op,))
 
 
@@ -431,6 +433,17 @@ def split_with_sizes(input, split_sizes, dim=0):
     return split(input, split_sizes, dim)
 
 
+def split_along(op):
+    def function(input, indices_or_sections):
+        return getattr(tg, op)(input, indices_or_sections)
+
+    return function
+
+
+for _op in ("hsplit", "vsplit"):
+    SPELLINGS[_op] = Spelling(split_along(_op), (_op,))
+
+
 @spelt("tensor_split", "array_split")
 def tensor_split(input, indices_or_sections, dim=0):
     return tg.array_split(input, indices_or_sections, axis=dim)
@@ -454,21 +467,6 @@ def repeat_interleave(input, repeats, dim=None, *, output_size=None):
 @spelt("flip", "flip")
 def flip(input, dims):
     return tg.flip(input, tuple(dims))
-
-
-@spelt("fliplr", "flip")
-def fliplr(input):
-    return tg.flip(input, 1)
-
-
-@spelt("flipud", "flip")
-def flipud(input):
-    return tg.flip(input, 0)
-
-
-@spelt("rot90", "rot90")
-def rot90(input, k=1, dims=(0, 1)):
-    return tg.rot90(input, k, tuple(dims))
 
 
 @spelt("roll", "roll")
@@ -555,8 +553,10 @@ def gather(input, dim, index, *, sparse_grad=False):
         return tg.reshape(tg.reshape(input, (1,))[np.ravel(index)], np.shape(index))
     dim = dim % input.ndim
     # PyTorch lets the index be shorter along the other axes.
-    return tg.take_along_axis(input[_corner(input, index, dim)], index, dim) if index.size else input[:0].reshape(
-        index.shape
+    return (
+        tg.take_along_axis(input[_corner(input, index, dim)], index, dim)
+        if index.size
+        else input[:0].reshape(index.shape)
     )
 
 
@@ -578,12 +578,12 @@ def scatter_add(input, dim, index, src):
     return input + _spread_along(input, dim % input.ndim, index, src)
 
 
-@spelt("index_add", "scatter_add")
+@spelt("index_add", "index_add")
 def index_add(input, dim, index, source, *, alpha=1):
     if np.ndim(input) == 0:
         return index_add(input.reshape(1), 0, np.ravel(index), tg.reshape(source, (-1,)), alpha=alpha).reshape(())
     places = (slice(None),) * (dim % input.ndim) + (np.ravel(index),)
-    return input + alpha * tg.scatter_add(source, places, input.shape)
+    return tg.index_add(input, places, alpha * source)
 
 
 @spelt("index_put", "index_update", "scatter_add")
@@ -644,7 +644,10 @@ def tensordot(input, other, dims=2):
 
 @spelt("einsum", "einsum")
 def einsum(operands, equation):
-    unsupported_unless("..." in equation.partition("->")[2] or "..." not in equation or "->" not in equation, "an ellipsis that is summed over, which NumPy refuses")
+    unsupported_unless(
+        "..." in equation.partition("->")[2] or "..." not in equation or "->" not in equation,
+        "an ellipsis that is summed over, which NumPy refuses",
+    )
     return tg.einsum(equation, *operands)
 
 
@@ -704,6 +707,21 @@ def gelu(input, *, approximate="none"):
 def hardtanh(input, min_val=-1.0, max_val=1.0):
     unsupported_unless(min_val < max_val, "min_val = max_val")
     return F.hardtanh(input, min_val, max_val)
+
+
+@spelt("nn.functional.softshrink", "softshrink")
+def softshrink(input, lambd=0.5):
+    return F.softshrink(input, lambd)
+
+
+@spelt("nn.functional.threshold", "threshold")
+def threshold(input, threshold, value):
+    return F.threshold(input, threshold, value)
+
+
+@spelt("special.spherical_bessel_j0", "spherical_bessel")
+def spherical_bessel_j0(input):
+    return tg.spherical_bessel(input)
 
 
 @spelt("nn.functional.prelu", "prelu")
@@ -792,11 +810,29 @@ def conv_transpose2d(input, weight, bias=None, stride=1, padding=0, output_paddi
     return F.conv_transpose2d(input, weight, bias, **options, dilation=dilation)
 
 
-@spelt("nn.functional.max_pool2d", "max_pool2d", outputs=1)
-def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+def single(size):
+    """The number in a tuple of one, which PyTorch takes too where there is one axis."""
+    return size[0] if isinstance(size, tuple) else size
+
+
+def max_pool(op):
+    def function(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+        unsupported_unless(not ceil_mode, "ceil_mode")
+        sizes = kernel_size, stride, padding, dilation
+        return getattr(F, op)(input, *(map(single, sizes) if op == "max_pool1d" else sizes))
+
+    return function
+
+
+for _op in ("max_pool1d", "max_pool2d"):
+    SPELLINGS[f"nn.functional.{_op}"] = Spelling(max_pool(_op), (_op,), outputs=1)
+
+
+@spelt("nn.functional.avg_pool1d", "avg_pool1d")
+def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
     unsupported_unless(not ceil_mode, "ceil_mode")
-    unsupported_unless(np.all(np.equal(dilation, 1)), "dilated pooling")
-    return F.max_pool2d(input, kernel_size, stride, padding)
+    sizes = map(single, (kernel_size, stride, padding))
+    return F.avg_pool1d(input, *sizes, count_include_pad=count_include_pad)
 
 
 @spelt("nn.functional.avg_pool2d", "avg_pool2d")
@@ -804,8 +840,9 @@ def avg_pool2d(
     input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
 ):
     unsupported_unless(not ceil_mode, "ceil_mode")
-    unsupported_unless(divisor_override is None, "divisor_override")
-    return F.avg_pool2d(input, kernel_size, stride, padding, count_include_pad=count_include_pad)
+    unsupported_unless(stride != () and padding != (0,), "fewer sizes than axes")
+    options = {"count_include_pad": count_include_pad, "divisor_override": divisor_override}
+    return F.avg_pool2d(input, kernel_size, stride, padding, **options)
 
 
 @spelt("nn.functional.adaptive_avg_pool2d", "adaptive_avg_pool2d")
@@ -913,12 +950,31 @@ for _name in ("BatchNorm1d", "BatchNorm2d"):
 
 @spelt("nn.MultiheadAttention", "MultiHeadAttention")
 def multi_head_attention(query, key, value, in_proj_weight, in_proj_bias, out_weight, out_bias, heads, attn_mask=None):
-    module, width = nn.MultiHeadAttention(query.shape[-1], heads, dtype=float), query.shape[-1]
+    module = nn.MultiHeadAttention(query.shape[-1], heads, dtype=float)
+    with_projections(module, in_proj_weight, in_proj_bias, out_weight, out_bias)
+    return module(query, key, value, None if attn_mask is None else ~attn_mask)  # True leaves out in PyTorch's layer
+
+
+def with_projections(module, in_proj_weight, in_proj_bias, out_weight, out_bias):
+    """Put the weights of attention where they belong; PyTorch keeps three matrices in one."""
     for i, part in enumerate((module.q_proj, module.k_proj, module.v_proj)):
-        rows = slice(i * width, (i + 1) * width)
+        rows = slice(i * module.embed_dim, (i + 1) * module.embed_dim)
         with_weights(part, weight=in_proj_weight[rows], bias=in_proj_bias[rows])
     with_weights(module.out_proj, weight=out_weight, bias=out_bias)
-    return module(query, key, value, None if attn_mask is None else ~attn_mask)  # there True leaves out, as of old
+
+
+@spelt("nn.TransformerEncoderLayer", "TransformerBlock")
+def transformer_block(input, attention, hidden, out, norm1, norm2, heads, is_causal=False):
+    module = nn.TransformerBlock(input.shape[-1], heads, len(hidden[1]), dtype=float)
+    with_projections(module.attention, *attention)
+    for part, (weight, bias) in (
+        (module.mlp[0], hidden),
+        (module.mlp[2], out),
+        (module.norm1, norm1),
+        (module.norm2, norm2),
+    ):
+        with_weights(part, weight=weight, bias=bias)
+    return module(input, is_causal=is_causal)
 
 
 __all__ = ["SPELLINGS", "Spelling", "UnsupportedError", "is_here", "nn"]

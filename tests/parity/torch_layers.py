@@ -1,4 +1,4 @@
-"""Layers of PyTorch as functions of their input and weights, with samples: what its table of operations does not hold."""
+"""Layers of PyTorch as functions of their input and weights, with samples: its table of operations has none."""
 
 import torch
 from torch.func import functional_call
@@ -28,6 +28,10 @@ def samples():
         x, memory = drawn(2, 3, 4), drawn(2, 4, 4)
         matrices = drawn(12, 4), drawn(12), drawn(4, 4), drawn(4)
         yield "nn.MultiheadAttention", multi_head_attention, (x, memory, memory, *matrices, 2), options
+    for options in ({}, {"is_causal": True}):
+        attention = drawn(12, 4), drawn(12), drawn(4, 4), drawn(4)
+        network = (drawn(3, 4), drawn(3)), (drawn(4, 3), drawn(4)), (drawn(4), drawn(4)), (drawn(4), drawn(4))
+        yield "nn.TransformerEncoderLayer", transformer_block, (drawn(2, 3, 4), attention, *network, 2), options
 
 
 def drawn(*shape):
@@ -77,3 +81,14 @@ def multi_head_attention(query, key, value, in_proj_weight, in_proj_bias, out_we
     named = dict(zip(names, (in_proj_weight, in_proj_bias, out_weight, out_bias), strict=True))
     out, _ = functional_call(module, named, (query, key, value), {"attn_mask": attn_mask, "need_weights": False})
     return out
+
+
+def transformer_block(input, attention, hidden, out, norm1, norm2, heads, is_causal=False):
+    settings = {"dropout": 0.0, "activation": "gelu", "batch_first": True, "norm_first": True}
+    layer = torch.nn.TransformerEncoderLayer(input.shape[-1], heads, len(hidden[1]), **settings, dtype=torch.float64)
+    names = ("in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias")
+    named = {f"self_attn.{name}": value for name, value in zip(names, attention, strict=True)}
+    for name, (weight, bias) in {"linear1": hidden, "linear2": out, "norm1": norm1, "norm2": norm2}.items():
+        named |= {f"{name}.weight": weight, f"{name}.bias": bias}
+    mask = torch.ones(input.shape[1], input.shape[1], dtype=torch.bool).triu(1) if is_causal else None
+    return functional_call(layer, named, (input, mask))
