@@ -5,6 +5,8 @@ Their derivatives are scans from the other end, in linear work and without divid
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from tinygrad_sm.engine.primitive import Array, primitive
@@ -119,10 +121,18 @@ def linear_recurrence(factors: Array, terms: Array) -> Array:
     if factors.shape != terms.shape or not terms.ndim:
         raise ShapeError(f"factors {factors.shape} and terms {terms.shape}", remedy="give both the same shape")
     out = np.array(terms, dtype=np.result_type(factors, terms))
+    if out.size == out.shape[-1] > 0:  # one row: Python's numbers take a tenth of the time that NumPy's take
+        steps = zip(factors.ravel().tolist()[1:], terms.ravel().tolist()[1:], strict=True)
+        out[..., 1:] = list(itertools.accumulate(steps, _step, initial=out.ravel()[:1].tolist()[0]))[1:]
+        return out
     by_step, out_by_step = np.moveaxis(factors, -1, 0), np.moveaxis(out, -1, 0)
     for i in range(1, len(out_by_step)):
         out_by_step[i] += by_step[i] * out_by_step[i - 1]
     return out
+
+
+def _step(before: float, now: tuple[float, float]) -> float:
+    return now[0] * before + now[1]
 
 
 @linear_recurrence.textbook
