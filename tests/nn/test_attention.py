@@ -76,6 +76,11 @@ def test_a_query_that_may_attend_to_nothing_gives_zeros_and_no_gradient(kind, dt
     assert out.dtype == q.grad.dtype == dtype
 
 
+def test_a_mask_of_64_bits_leaves_scores_of_32_as_they_are():
+    q = normal(2, 3).astype(np.float32)
+    assert attend(q, q, q, np.zeros((2, 2))).dtype == np.float32
+
+
 def test_scores_that_are_huge_neither_overflow_nor_blur():
     q, k = np.array([[1e4, 0.0]]), np.array([[1e4, 0.0], [0.0, 1e4]])
     np.testing.assert_array_equal(attend(q, k, np.eye(2)), [[1.0, 0.0]])

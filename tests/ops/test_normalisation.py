@@ -172,6 +172,8 @@ def test_whole_numbers_become_floating():
         (lambda: F.batch_norm(np.ones((4, 2)), np.ones(2), np.ones(2), eps=-1), "batch_norm: eps=-1"),
         (lambda: F.batch_norm(np.ones((4, 2))), "evaluation without running_mean and running_var"),
         (lambda: F.batch_norm(np.ones((4, 2)), training=True, momentum=None), "momentum=None"),
+        (lambda: F.batch_norm(np.ones((4, 2)), training=True, momentum=1.5), "momentum=1.5"),
+        (lambda: F.batch_norm(np.ones((4, 2)), training=True, momentum="a"), "momentum='a'"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_a_remedy(call, said):
@@ -199,6 +201,13 @@ def test_running_statistics_are_written_also_without_recording_and_never_when_re
     with pytest.raises(errors.ShapeError):
         F.batch_norm(x[:1], mean, var, training=True, momentum=1.0)
     assert (mean.item(), var.item()) == (2.0, 2.0)
+
+
+@pytest.mark.parametrize("mean", [[0.0, 0.0], np.zeros(2, int), np.broadcast_to(0.0, 2)])
+def test_statistics_that_cannot_be_updated_are_refused(mean):
+    with pytest.raises(errors.DTypeError, match=r"running_mean .* cannot be updated"):
+        F.batch_norm(np.ones((4, 2)), mean, np.ones(2), training=True)
+    np.testing.assert_allclose(F.batch_norm(np.ones((4, 2)), mean, np.ones(2), eps=1e-9), 1)
 
 
 def test_the_average_of_all_batches():

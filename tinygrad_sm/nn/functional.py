@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_sm.display import describe
 from tinygrad_sm.effects import Effect, note_overwrite
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import ArgumentError, DTypeError, ShapeError
@@ -184,8 +185,7 @@ def batch_norm(
     """
     if not training:
         return _batch_norm_by(x, running_mean, running_var, weight, bias, eps)
-    if momentum is None and num_batches_tracked is None:
-        raise ArgumentError("batch_norm: momentum=None", remedy="pass num_batches_tracked, which counts the batches")
+    _check_momentum(momentum, num_batches_tracked)
     args = (x, running_mean, running_var, weight, bias, num_batches_tracked)
     options: dict[str, Any] = {"momentum": None if momentum is None else float(momentum), "eps": float(eps)}
     buffers = {
@@ -197,6 +197,8 @@ def batch_norm(
         )
         if buffer is not None
     }
+    for name, (buffer, _) in buffers.items():
+        _check_buffer(name, plain(buffer))
     effects = tuple([Effect("update", name, renewed) for name, (_, renewed) in buffers.items()])
     if any(isinstance(each, Tensor) for each in args):
         out = Tensor.record(batch_norm_in_training, args, options, effects)
@@ -208,6 +210,25 @@ def batch_norm(
         np.copyto(array, value, casting="same_kind")
         note_overwrite(array)
     return out
+
+
+def _check_momentum(momentum: float | None, num_batches_tracked: Any) -> None:
+    """Refuse what is no share, and an average without a count."""
+    if momentum is None:
+        if num_batches_tracked is None:
+            remedy = "pass num_batches_tracked, which counts the batches"
+            raise ArgumentError("batch_norm: momentum=None", remedy=remedy)
+    elif not isinstance(momentum, (int, float, np.number)) or not 0 <= momentum <= 1:
+        remedy = "pass the share of the newest batch, from 0 to 1, or None for the average of all"
+        raise ArgumentError(f"batch_norm: momentum={momentum!r}", remedy=remedy)
+
+
+def _check_buffer(name: str, array: Any) -> None:
+    """Refuse what cannot be written to."""
+    kinds = "iu" if name == "num_batches_tracked" else "f"
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds or not array.flags.writeable:
+        remedy = "pass an nn.Buffer or an array, floating for the statistics; it is updated in place"
+        raise DTypeError(f"batch_norm: {name} {describe(array)} cannot be updated", remedy=remedy)
 
 
 def _batch_norm_by(x: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Any:
@@ -294,7 +315,7 @@ def _masked(scores: Any, mask: Any) -> Any:
     if not fits:
         problem = f"attn_mask {shape} does not broadcast to the scores {scores.shape}"
         raise ShapeError(f"scaled_dot_product_attention: {problem}", remedy="its last axes are (queries, keys)")
-    return np.where(mask, scores, -np.inf) if kind == "b" else scores + mask
+    return np.where(mask, scores, -np.inf) if kind == "b" else scores + as_array(mask, scores.dtype)
 
 
 def max_pool1d(x: Any, kernel_size: int, stride: int | None = None, padding: int = 0, dilation: int = 1) -> Any:
