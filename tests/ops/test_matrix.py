@@ -219,6 +219,15 @@ def test_logarithm_of_the_determinant_of_singular_matrices_in_a_stack():
     assert np.isnan(x.grad).tolist() == [[[False] * 2] * 2, [[True] * 2] * 2, [[False] * 2] * 2]
 
 
+@pytest.mark.parametrize("n", [50, 51])
+def test_cofactors_do_not_overflow_where_the_determinant_does_not(n):
+    x = Tensor(np.diag(10 ** np.linspace(4, -4, n)).astype(np.float32), requires_grad=True)
+    out = tg.linalg.det(x)
+    assert out.item() == pytest.approx(1, rel=1e-4)
+    out.backward()
+    np.testing.assert_allclose(np.diag(x.grad), 10 ** np.linspace(-4, 4, n), rtol=1e-4)
+
+
 # Cholesky -----------------------------------------------------------------------------------------------------------
 
 

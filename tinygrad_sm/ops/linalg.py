@@ -1,4 +1,4 @@
-"""Matrix products.
+"""Matrix products: `matmul`, and `linear` for layers. Others stand in `contraction.py`, inverses in `matrix.py`.
 
 A matrix product sums over other elements, so here a zero cotangent times an infinite operand is NaN, as in NumPy.
 
@@ -35,7 +35,10 @@ from tinygrad_sm.ops.samples import Sample, normal
     ],
 )
 def matmul(x: Array, y: Array) -> Array:
-    """Matrix product: out_ik = sum_j x_ij y_jk over the last two axes; others broadcast, 1-d operands as in NumPy.
+    """Matrix product: out_ik = sum_j x_ij y_jk over the last two axes; others broadcast.
+
+    Args: x (..., n, m), y (..., m, k), or 1-d operands of m numbers, whose missing axis the result lacks too. Returns
+    (..., n, k). Raises ShapeError for scalars and for lengths that differ.
 
     >>> matmul(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]))
     array([[11.]])

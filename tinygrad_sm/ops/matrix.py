@@ -160,8 +160,15 @@ def cofactors(x: Array) -> Array:
     finite = np.isfinite(x).all(axis=(-2, -1), keepdims=True)
     u, s, v = np.linalg.svd(np.where(finite, x, 0))
     sign = np.linalg.det(u) * np.linalg.det(v)
-    out = (u * np.expand_dims(np.expand_dims(sign, -1) * prod_of_others(s, -1), -2)) @ v
+    pairs = largest_beside_smallest(s.shape[-1])
+    others = prod_of_others(s[..., pairs], -1)[..., np.argsort(pairs)]
+    out = (u * np.expand_dims(np.expand_dims(sign, -1) * others, -2)) @ v
     return np.where(finite, out, np.nan).astype(out.dtype)
+
+
+def largest_beside_smallest(n: int) -> Array:
+    """The order 0, n - 1, 1, n - 2, ...: products of sorted numbers in it do not overflow on the way."""
+    return np.argsort(np.minimum(np.arange(n), np.arange(n)[::-1]), kind="stable")
 
 
 @cofactors.vjp("x")
