@@ -20,7 +20,18 @@ from tinygrad_sm.engine.primitive import Array, primitive
 from tinygrad_sm.errors import ArgumentError, ShapeError
 from tinygrad_sm.operand import as_array
 from tinygrad_sm.ops.samples import Sample, normal
-from tinygrad_sm.ops.windows import Padding, Pair, check_image, counts, extent, fitted, paddings, pair, shifts
+from tinygrad_sm.ops.windows import (
+    Padding,
+    Pair,
+    check_image,
+    counts,
+    extent,
+    fitted,
+    paddings,
+    pair,
+    selections,
+    shifts,
+)
 
 BLOCK = 1 << 20  # bytes of columns at a time
 
@@ -112,6 +123,28 @@ def conv2d_vjp_bias(
 ) -> Array:
     by_image = np.sum(g, axis=(-2, -1)).reshape(-1, weight.shape[0])
     return np.sum(by_image, axis=0)
+
+
+@conv2d.textbook
+def conv2d_textbook(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Array:
+    kernel, size, pads = weight.shape[-2:], x.shape[-2:], paddings(padding, weight.shape[-2:], stride, dilation)
+    windows = counts(size, kernel, pair(stride, "stride"), pads, pair(dilation, "dilation"))
+    rows, columns = selections(size, windows, kernel, stride, pads, dilation, x.dtype)
+    images = x.reshape(-1, groups, x.shape[-3] // groups, *size)
+    by_column = np.einsum("ngchw,bjw->ngchbj", images, columns)
+    pixels = np.einsum("ngchbj,aih->ngcabij", by_column, rows)
+    weights = weight.reshape(groups, -1, *weight.shape[1:])
+    product = np.einsum("ngcabij,gocab->ngoij", pixels, weights)
+    out = product.reshape(*x.shape[:-3], weight.shape[0], *windows)
+    return out if bias is None else out + bias.reshape(-1, 1, 1)
 
 
 @primitive(
@@ -214,6 +247,30 @@ def conv_transpose2d_vjp_bias(
     return np.sum(by_image, axis=0)
 
 
+@conv_transpose2d.textbook
+def conv_transpose2d_textbook(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Array:
+    kernel, windows, steps, far = weight.shape[-2:], x.shape[-2:], pair(stride, "stride"), pair(dilation, "dilation")
+    pads = paddings(padding, kernel)
+    size = _transposed_size(windows, kernel, steps, pads, far, _beyond(output_padding, steps, far))
+    rows, columns = selections(size, windows, kernel, steps, pads, far, x.dtype)
+    images = x.reshape(-1, groups, x.shape[-3] // groups, *windows)
+    weights = weight.reshape(groups, -1, *weight.shape[1:])
+    pixels = np.einsum("ngoij,gocab->ngcabij", images, weights)
+    by_column = np.einsum("ngcabij,aih->ngchbj", pixels, rows)
+    product = np.einsum("ngchbj,bjw->ngchw", by_column, columns)
+    out = product.reshape(*x.shape[:-3], groups * weight.shape[1], *size)
+    return out if bias is None else out + bias.reshape(-1, 1, 1)
+
+
 @primitive(
     method=False,
     samples=[
@@ -288,6 +345,28 @@ def conv2d_weight_vjp_slope(
 ) -> Array:
     exact = fitted(x.shape[-2:], slope.shape[-2:], g.shape[-2:], stride, padding, dilation)
     return conv2d(x, g, None, stride, exact, dilation, groups)
+
+
+@conv2d_weight.textbook
+def conv2d_weight_textbook(
+    x: Array,
+    slope: Array,
+    kernel_size: Any,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Array:
+    kernel, size, windows = pair(kernel_size, "kernel_size"), x.shape[-2:], slope.shape[-2:]
+    rows, columns = selections(
+        size, windows, kernel, stride, paddings(padding, kernel, stride, dilation), dilation, x.dtype
+    )
+    images = x.reshape(-1, groups, x.shape[-3] // groups, *size)
+    slopes = slope.reshape(-1, groups, slope.shape[-3] // groups, *windows)
+    by_column = np.einsum("ngchw,bjw->ngchbj", images, columns)
+    pixels = np.einsum("ngchbj,aih->ngcabij", by_column, rows)
+    out = np.einsum("ngcabij,ngoij->gocab", pixels, slopes)
+    return out.reshape(slope.shape[-3], x.shape[-3] // groups, *kernel)
 
 
 @primitive(
@@ -374,6 +453,21 @@ def conv1d_vjp_bias(
 ) -> Array:
     by_image = np.sum(g, axis=-1).reshape(-1, weight.shape[0])
     return np.sum(by_image, axis=0)
+
+
+@conv1d.textbook
+def conv1d_textbook(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Array:
+    steps = _one_row(stride, padding, dilation, weight.shape[-1])
+    out = conv2d_textbook(np.expand_dims(x, -2), np.expand_dims(weight, -2), bias, *steps, groups)
+    return np.squeeze(out, -2)
 
 
 def _one_row(stride: Any, padding: Any, dilation: Any, length: int) -> tuple[Pair, Padding, Pair]:

@@ -16,7 +16,18 @@ from tinygrad_sm.engine.primitive import Array, primitive
 from tinygrad_sm.errors import ArgumentError, ShapeError
 from tinygrad_sm.operand import as_array, plain
 from tinygrad_sm.ops.samples import Sample, distinct, integers, normal
-from tinygrad_sm.ops.windows import Padding, Pair, check_image, counts, extent, inside, paddings, pair, shifts
+from tinygrad_sm.ops.windows import (
+    Padding,
+    Pair,
+    check_image,
+    counts,
+    extent,
+    inside,
+    paddings,
+    pair,
+    selections,
+    shifts,
+)
 from tinygrad_sm.threads import BLOCK, run_blocks
 
 
@@ -62,6 +73,12 @@ def winners(x: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, di
     """Where in each window the maximum stands, counted in memory order: a constant."""
     x = plain(x)
     return _maxima(x, *_geometry(x, kernel_size, stride, padding, dilation))[1]
+
+
+@max_pool2d.textbook
+def max_pool2d_textbook(x: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1) -> Array:
+    positions = winners(x, kernel_size, stride, padding, dilation)
+    return gather_windows_textbook(x, positions, kernel_size, stride, padding, dilation)
 
 
 @primitive(
@@ -125,6 +142,23 @@ def scatter_windows_vjp_slope(
     return gather_windows(g, positions, kernel_size, stride, padding, dilation)
 
 
+@scatter_windows.textbook
+def scatter_windows_textbook(
+    slope: Array,
+    positions: Array,
+    size: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+) -> Array:
+    kernel, strides, pads, dilations = _options(kernel_size, stride, padding, dilation)
+    rows, columns = selections(size, slope.shape[-2:], kernel, strides, pads, dilations, slope.dtype)
+    pixels = np.einsum("...ij,ab...ij->...abij", slope, _chosen(positions, kernel, slope.dtype))
+    by_column = np.einsum("...abij,aih->...hbj", pixels, rows)
+    return np.einsum("...hbj,bjw->...hw", by_column, columns)
+
+
 @primitive(
     method=False,
     samples=[
@@ -163,6 +197,23 @@ def gather_windows_vjp_x(
     dilation: Any = 1,
 ) -> Array:
     return scatter_windows(g, positions, x.shape[-2:], kernel_size, stride, padding, dilation)
+
+
+@gather_windows.textbook
+def gather_windows_textbook(
+    x: Array, positions: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1
+) -> Array:
+    kernel, strides, pads, dilations = _options(kernel_size, stride, padding, dilation)
+    rows, columns = selections(x.shape[-2:], positions.shape[-2:], kernel, strides, pads, dilations, x.dtype)
+    by_column = np.einsum("...hw,bjw->...hbj", x, columns)
+    pixels = np.einsum("...hbj,aih->...abij", by_column, rows)
+    return np.einsum("...abij,ab...ij->...ij", pixels, _chosen(positions, kernel, x.dtype))
+
+
+def _chosen(positions: Array, kernel: Pair, dtype: Any) -> Array:
+    """For every element of a window whether it is the one at the position, as zeros and ones (kh, kw, ..., H', W')."""
+    places = np.arange(kernel[0] * kernel[1]).reshape(*kernel, *[1] * positions.ndim)
+    return (places == positions).astype(dtype)
 
 
 @primitive(
@@ -215,6 +266,22 @@ def avg_pool2d_vjp_x(
     return avg_unpool2d(
         g, size, kernel_size, stride, padding, count_include_pad=count_include_pad, divisor_override=divisor_override
     )
+
+
+@avg_pool2d.textbook
+def avg_pool2d_textbook(
+    x: Array,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    *,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Array:
+    windows, kernel, strides, pads, _ = geometry = _geometry(x, kernel_size, stride, padding)
+    rows, columns = selections(x.shape[-2:], *geometry, x.dtype)
+    sums = rows.sum(axis=0) @ x @ columns.sum(axis=0).T
+    return sums / _divisor(x.shape[-2:], windows, kernel, strides, pads, count_include_pad, divisor_override, x.dtype)
 
 
 @primitive(
@@ -271,6 +338,24 @@ def avg_unpool2d_vjp_slope(
     )
 
 
+@avg_unpool2d.textbook
+def avg_unpool2d_textbook(
+    slope: Array,
+    size: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    *,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Array:
+    kernel, strides, pads, dilations = _options(kernel_size, stride, padding)
+    windows = slope.shape[-2:]
+    rows, columns = selections(size, windows, kernel, strides, pads, dilations, slope.dtype)
+    divisor = _divisor(size, windows, kernel, strides, pads, count_include_pad, divisor_override, slope.dtype)
+    return rows.sum(axis=0).T @ (slope / divisor) @ columns.sum(axis=0)
+
+
 @primitive(method=False, samples=[Sample(normal(2, 2, 5, 4), (3, 2)), Sample(normal(1, 2, 3), (None, 5))])
 def adaptive_avg_pool2d(x: Array, output_size: Any) -> Array:
     """Averages over as many windows as are asked for: window i of n covers floor(i H / n) to ceil((i + 1) H / n).
@@ -301,6 +386,12 @@ def adaptive_avg_pool2d_vjp_x(g: Array, out: Array, x: Array, output_size: Any) 
     return adaptive_avg_unpool2d(g, x.shape[-2:])
 
 
+@adaptive_avg_pool2d.textbook
+def adaptive_avg_pool2d_textbook(x: Array, output_size: Any) -> Array:
+    rows, columns = _output_size(output_size, x.shape[-2:])
+    return _averages(x.shape[-2], rows, x.dtype) @ x @ _averages(x.shape[-1], columns, x.dtype).T
+
+
 @primitive(method=False, samples=[Sample(normal(2, 2, 3, 2), (5, 4)), Sample(normal(1, 2, 5), (2, 3))])
 def adaptive_avg_unpool2d(slope: Array, size: Any) -> Array:
     """Derivative of `adaptive_avg_pool2d`, its transpose: every value shared evenly among the pixels of its window.
@@ -324,6 +415,20 @@ def adaptive_avg_unpool2d(slope: Array, size: Any) -> Array:
 @adaptive_avg_unpool2d.vjp("slope")
 def adaptive_avg_unpool2d_vjp_slope(g: Array, out: Array, slope: Array, size: Any) -> Array:
     return adaptive_avg_pool2d(g, slope.shape[-2:])
+
+
+@adaptive_avg_unpool2d.textbook
+def adaptive_avg_unpool2d_textbook(slope: Array, size: Any) -> Array:
+    rows, columns = slope.shape[-2:]
+    return _averages(size[0], rows, slope.dtype).T @ slope @ _averages(size[1], columns, slope.dtype)
+
+
+def _averages(size: int, count: int, dtype: Any) -> Array:
+    """The matrix whose products with an axis are the averages of its windows."""
+    matrix = np.zeros((count, size), dtype)
+    for row, window in zip(matrix, _bins(size, count), strict=True):
+        row[window] = 1 / (window.stop - window.start)
+    return matrix
 
 
 def _options(kernel_size: Any, stride: Any, padding: Any, dilation: Any = 1) -> tuple[Pair, Pair, Padding, Pair]:
