@@ -4,6 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import tinygrad_sm as tg
 from tinygrad_sm import Tensor
@@ -95,6 +97,20 @@ def test_einsum(subscripts, explicit, shapes, optimize):
     arrays = check(lambda *leaves: tg.einsum(subscripts, *leaves, optimize=optimize), explicit, shapes)
     if not optimize and all(array.size for array in arrays):
         assert tg.gradcheck(lambda *leaves: tg.einsum(subscripts, *leaves), arrays, order=2)
+
+
+@given(st.data())
+def test_einsum_of_any_letters(data):
+    terms = data.draw(st.lists(st.text("abc", max_size=3), min_size=1, max_size=3))
+    used = sorted(set("".join(terms)))
+    output = "".join(data.draw(st.permutations(used)))[: data.draw(st.integers(0, len(used)))]
+    lengths = {letter: data.draw(st.integers(1, 3), label=letter) for letter in used}
+    shapes = []
+    for term in terms:
+        narrow = data.draw(st.sets(st.sampled_from(used))) if term else ()  # axes of length 1, stretched
+        shapes.append(tuple(1 if letter in narrow else lengths[letter] for letter in term))
+    explicit = f"{','.join(terms)}->{output}"
+    check(lambda *leaves: tg.einsum(explicit, *leaves, optimize=data.draw(st.booleans())), explicit, shapes)
 
 
 def test_einsum_is_one_node_of_the_tape_under_its_name():
