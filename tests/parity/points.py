@@ -1,4 +1,7 @@
-"""Calls at the points where derivatives are hard, beside the samples of PyTorch, which stay away from most of them."""
+"""Calls at the points where derivatives are hard, beside the samples of PyTorch, which stay away from most of them.
+
+At the end stand small calls with many options, where PyTorch's own samples are large.
+"""
 
 import numpy as np
 
@@ -7,8 +10,9 @@ SIGNS = [-2.0, -0.0, 0.0, 1.5]
 TIED = [[1.0, 3.0, 3.0], [2.0, 2.0, 2.0]]
 MASKED = [[0.5, -INF, 1.0], [-INF, -INF, -INF], [1000.0, 1001.0, 0.0]]
 LABELS = np.array([1, 0, 2])
+normal = np.random.default_rng(0).standard_normal
 
-# PyTorch's function, positional arguments (lists of floats are variables), options.
+# PyTorch's function, positional arguments (lists and arrays of floats are variables), options.
 POINTS = [
     *[(f"nn.functional.{name}", [SIGNS], {}) for name in ("relu", "elu", "leaky_relu", "selu", "silu", "softsign")],
     ("nn.functional.prelu", [[SIGNS, SIGNS], [0.25] * 4], {}),
@@ -82,4 +86,36 @@ POINTS = [
     ("__getitem__", [[1.0, 2.0, 3.0], np.array([0, 0, 2])], {}),
     ("linalg.det", [[[1.0, 2.0], [2.0, 4.0]]], {}),
     ("linalg.det", [[[0.0, 0.0], [0.0, 0.0]]], {}),
+    (
+        "nn.functional.conv2d",
+        [normal((1, 4, 5, 4)), normal((4, 2, 2, 2)), normal(4)],
+        {"stride": (2, 1), "padding": (1, 2), "dilation": (1, 2), "groups": 2},
+    ),
+    ("nn.functional.conv2d", [normal((2, 1, 4, 3)), normal((2, 1, 3, 2)), normal(2)], {}),
+    (
+        "nn.functional.conv_transpose2d",
+        [normal((1, 2, 3, 2)), normal((2, 2, 2, 2)), normal(4)],
+        {"stride": (2, 3), "padding": (1, 0), "output_padding": (0, 1), "groups": 2, "dilation": (2, 1)},
+    ),
+    ("nn.functional.avg_pool2d", [normal((1, 2, 4, 5)), (2, 3), (2, 1), (1, 0)], {"count_include_pad": False}),
+    ("nn.functional.max_pool2d", [normal((1, 2, 5, 5)), (2, 3), 1, (1, 0)], {"dilation": (2, 1)}),
+    ("nn.functional.adaptive_avg_pool2d", [normal((1, 2, 5, 4)), (3, 2)], {}),
+    (
+        "nn.functional.batch_norm",
+        [normal((3, 2, 2)), np.array([0.5, -1.0]), np.array([1.0, 2.0]), normal(2), normal(2), True],
+        {},
+    ),
+    (
+        "nn.functional.scaled_dot_product_attention",
+        [normal((2, 2, 3)), normal((2, 3, 3)), normal((2, 3, 2))],
+        {"attn_mask": np.array([[True, False, True], [False, False, False]])},  # the second attends to nothing
+    ),
+    (
+        "nn.functional.scaled_dot_product_attention",
+        [normal((2, 3, 3)), normal((2, 3, 3)), normal((2, 3, 2))],
+        {"is_causal": True, "scale": 0.5},
+    ),
+    ("tensordot", [normal((2, 3, 2)), normal((3, 2, 2))], {"dims": ([1, 0], [0, 2])}),
+    ("einsum", [[normal((3, 3, 2)), normal((2, 3))], "iij,jk->ik"], {}),
+    ("einsum", [[normal((2, 1, 3)), normal((3, 2))], "...i,i...->..."], {}),
 ]

@@ -119,15 +119,17 @@ def points_of_ours():
     """The same for the points where derivatives are hard."""
     functions = {op.name: op.op for op in tables.op_db}
     for name, args, kwargs in points.POINTS:
-        if functions[name].__name__ == "<lambda>" or name in spellings.SPELLINGS:
-            yield name, functions[name], tuple(as_variable(each) for each in args), kwargs
+        options = {key: as_tensor(value) for key, value in kwargs.items()}
+        yield name, functions[name], tuple(as_tensor(each) for each in args), options
 
 
-def as_variable(value):
-    if isinstance(value, list):
-        return torch.tensor(value, dtype=torch.float64, requires_grad=True)
-    if isinstance(value, np.ndarray):
-        return torch.from_numpy(value).requires_grad_(value.dtype.kind == "f")
+def as_tensor(value):
+    """Arrays and lists of numbers as tensors, which are variables if they are floating."""
+    if isinstance(value, list) and isinstance(value[0], np.ndarray):
+        return [as_tensor(each) for each in value]
+    if isinstance(value, (list, np.ndarray)):
+        array = np.asarray(value)
+        return torch.from_numpy(array).requires_grad_(array.dtype.kind == "f")
     return value
 
 
@@ -277,7 +279,7 @@ def write(rows):
     for _, row in sorted(rows.items()):
         forms = {}
         for call, answer in sorted(row.equal, key=lambda pair: (not pair[0].size, pair[0].size)):
-            if call.size <= SMALL or not forms:
+            if call.size <= SMALL or not forms or (len(forms) < 2 and call.size <= 3 * SMALL):
                 forms.setdefault(form(call), (call, answer))
         some = np.unique(np.linspace(0, len(forms) - 1, min(KEPT, len(forms))).astype(int))
         pairs += [*[list(forms.values())[i] for i in some], *row.points]

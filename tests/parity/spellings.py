@@ -853,6 +853,7 @@ def adaptive_avg_pool2d(input, output_size):
 @spelt("nn.functional.batch_norm", "batch_norm", constants=("running_mean", "running_var"))
 def batch_norm(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
     unsupported_unless(np.ndim(input) > 1, "an input without channels")
+    unsupported_unless(momentum is None or 0 <= momentum <= 1, "a momentum that is no share")
     return F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
 
 
