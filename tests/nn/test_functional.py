@@ -7,7 +7,7 @@ import tinygrad_sm as tg
 import tinygrad_sm.nn.functional as F
 from tinygrad_sm import Tensor, errors, no_grad
 
-COMPOSED = {"dropout", "batch_norm", "scaled_dot_product_attention"}
+COMPOSED = {"dropout", "batch_norm", "scaled_dot_product_attention", "avg_pool1d", "max_pool1d"}
 OPS = [name for name in F.__all__ if name not in COMPOSED]
 
 
