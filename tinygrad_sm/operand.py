@@ -26,6 +26,12 @@ ELSEWHERE = {
     "unsqueeze": "expand_dims(axis)",
     "float": "astype(np.float32)",
     "long": "astype(int)",
+    "gather": "take_along_axis(indices, axis)",
+    "index_select": "take(indices, axis)",
+    "masked_fill": "tg.where(mask, value, t)",
+    "index_fill": "tg.index_update(t, index, value)",
+    "sort": "tg.sort(t), which makes a new tensor",
+    "chunk": "tg.array_split(t, parts)",
     "zero_grad": "t.grad = None",
     "requires_grad_": "t.requires_grad = True",
 }

@@ -522,3 +522,11 @@ def test_other_precisions_are_kept(dtype):
     assert {out.dtype for out in results} == {np.dtype(dtype)}
     sum(out.sum() for out in results).backward()
     assert x.grad.dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"), [("gather", "take_along_axis"), ("sort", "tg.sort"), ("chunk", "array_split")]
+)
+def test_what_others_call_so_is_found_here(name, ours):
+    with pytest.raises(AttributeError, match=ours):
+        getattr(leaf(1), name)

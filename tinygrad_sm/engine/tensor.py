@@ -31,10 +31,10 @@ def record(op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any], effects
     out = op.run((values,) if op.variadic else values, kwargs)
     out, residual = out if op.residual else (out, None)
     if not (any(parents) and op.differentiable and RECORDING.get()):
-        constants = tuple([from_edge(value, None) for value in (out if isinstance(out, tuple) else (out,))])
-        for constant in () if op.differentiable else constants:
-            constant._maker = op
-        return constants if isinstance(out, tuple) else constants[0]
+        made = tuple([from_edge(value, None) for value in out]) if isinstance(out, tuple) else from_edge(out, None)
+        if not op.differentiable and isinstance(made, Tensor):
+            made._maker = op
+        return made
     if op.misuse or not (len(op.rules) == len(op.parameters) or op.variadic):
         _check_operands(op, parents)
     module, where = RUNNING.get()
