@@ -94,6 +94,8 @@ def test_second_derivatives_of_float32_are_float32(op, number):
 
 FUSED = ["linear", "logsumexp", "softmax", "log_softmax", "cross_entropy", "binary_cross_entropy_with_logits"]
 FUSED += ["sigmoid", "softplus", "mse_loss"]
+FUSED += ["log_sigmoid", "silu", "gelu", "glu", "huber_loss", "smooth_l1_loss", "kl_div", "focal_loss"]
+FUSED += ["hinge_loss", "logsumexp_hinge_loss", "softplus_hinge_loss"]
 
 
 def test_every_fused_operation_has_its_textbook_spelling():
