@@ -74,6 +74,7 @@ from tinygrad_sm.ops.normalisation import (
     new_num_batches_tracked,
     new_running_mean,
     new_running_var,
+    new_statistics,
 )
 from tinygrad_sm.ops.normalisation import batch_norm as batch_norm_in_training
 from tinygrad_sm.randomness import generator_or_default
@@ -161,6 +162,14 @@ def _keep(generator: np.random.Generator, shape: tuple[int, ...], p: float) -> A
     return generator.random(shape, dtype=np.float32) >= p
 
 
+# What training makes of them, for who repeats it.
+RUNNING_STATISTICS = {
+    "running_mean": new_running_mean,
+    "running_var": new_running_var,
+    "num_batches_tracked": new_num_batches_tracked,
+}
+
+
 def batch_norm(
     x: Any,
     running_mean: Any = None,
@@ -188,27 +197,22 @@ def batch_norm(
     _check_momentum(momentum, num_batches_tracked)
     args = (x, running_mean, running_var, weight, bias, num_batches_tracked)
     options: dict[str, Any] = {"momentum": None if momentum is None else float(momentum), "eps": float(eps)}
-    buffers = {
-        name: (buffer, renewed)
-        for name, buffer, renewed in (
-            ("running_mean", running_mean, new_running_mean),
-            ("running_var", running_var, new_running_var),
-            ("num_batches_tracked", num_batches_tracked, new_num_batches_tracked),
-        )
-        if buffer is not None
-    }
-    for name, (buffer, _) in buffers.items():
-        _check_buffer(name, plain(buffer))
-    effects = tuple([Effect("update", name, renewed) for name, (_, renewed) in buffers.items()])
+    buffers = {"running_mean": running_mean, "running_var": running_var, "num_batches_tracked": num_batches_tracked}
+    arrays: dict[str, Any] = {name: plain(buffer) for name, buffer in buffers.items()}
+    given = [name for name, buffer in buffers.items() if buffer is not None]
+    for name in given:
+        _check_buffer(name, arrays[name])
     if any(isinstance(each, Tensor) for each in args):
+        effects = tuple([Effect("update", name, RUNNING_STATISTICS[name]) for name in given])
         out = Tensor.record(batch_norm_in_training, args, options, effects)
     else:
         out = batch_norm_in_training(*args, **options)
-    arrays = (floating(plain(x)), *[plain(each) for each in args[1:]])
-    values = [(plain(buffer), renewed(*arrays, **options)) for buffer, renewed in buffers.values()]
-    for array, value in values:
-        np.copyto(array, value, casting="same_kind")
-        note_overwrite(array)
+    mean, var, batches = arrays.values()
+    renewed = new_statistics(floating(plain(x)), mean, var, batches, options["momentum"])
+    for name, value in zip(arrays, renewed, strict=True):
+        if value is not None:
+            np.copyto(arrays[name], value, casting="same_kind")
+            note_overwrite(arrays[name])
     return out
 
 

@@ -543,11 +543,7 @@ def new_running_mean(
     eps: float = 1e-5,
 ) -> Array:
     """The running mean moved towards that of the batch."""
-    if in_blocks(x):
-        return moved(running_mean, moments_in_blocks(x, channel_layout(x.shape))[0], num_batches_tracked, momentum)
-    first = first_of(x, batch_axes(x.ndim))
-    mean = first + np.mean(x - first, axis=batch_axes(x.ndim), keepdims=True)
-    return moved(running_mean, mean.reshape(-1), num_batches_tracked, momentum)
+    return moved(running_mean, moments(x)[0], num_batches_tracked, momentum)
 
 
 def new_running_var(
@@ -561,18 +557,7 @@ def new_running_var(
     eps: float = 1e-5,
 ) -> Array:
     """The running variance moved towards that of the batch, which is unbiased: divided by N - 1."""
-    count = values_per_channel(x.shape)
-    unbiased = variances(x) * (count / (count - 1))
-    return moved(running_var, unbiased, num_batches_tracked, momentum)
-
-
-def variances(x: Array) -> Array:
-    """The variance of each channel."""
-    if in_blocks(x):
-        return moments_in_blocks(x, channel_layout(x.shape))[1]
-    axes = batch_axes(x.ndim)
-    centred = deviations(x, axes)
-    return np.mean(centred * centred, axis=axes)
+    return moved(running_var, moments(x)[1], num_batches_tracked, momentum)
 
 
 def new_num_batches_tracked(
@@ -593,3 +578,28 @@ def moved(running: Array, batch: Array, batches: Any, momentum: float | None) ->
     """A running statistic after another batch: moved by a share, or the plain average of all batches."""
     change = batch - running
     return running + (change / (batches + 1) if momentum is None else momentum * change)
+
+
+def moments(x: Array) -> tuple[Array, Array]:
+    """The mean and the unbiased variance of each channel."""
+    count = values_per_channel(x.shape)
+    if in_blocks(x):
+        mean, variance = moments_in_blocks(x, channel_layout(x.shape))
+        return mean, variance * (count / (count - 1))
+    axes = batch_axes(x.ndim)
+    first = first_of(x, axes)
+    shifted = x - first
+    shift = np.mean(shifted, axis=axes, keepdims=True)
+    centred = shifted - shift
+    return (first + shift).reshape(-1), np.sum(centred * centred, axis=axes) / (count - 1)
+
+
+def new_statistics(
+    x: Array, mean: Array | None, var: Array | None, batches: Array | None, momentum: float | None
+) -> list[Array | None]:
+    """What the functions above make of all three, with one look at the batch; None for what is not there."""
+    batch = moments(x) if mean is not None or var is not None else (None, None)
+    statistics = [
+        None if old is None else moved(old, new, batches, momentum) for old, new in zip((mean, var), batch, strict=True)
+    ]
+    return [*statistics, None if batches is None else batches + 1]
