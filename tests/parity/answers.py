@@ -125,7 +125,9 @@ def ours(call):
 
 def pulled(outputs, variables, draw, create_graph):
     """The gradients of the outputs, each times its random cotangent; zeros where nothing depends on a variable."""
-    terms = [(each * draw(each.shape)).sum() for each in outputs if isinstance(each, Tensor) and each.requires_grad]
+    cotangents = [draw(np.shape(each)) for each in outputs]
+    pairs = zip(outputs, cotangents, strict=True)
+    terms = [(each * g).sum() for each, g in pairs if isinstance(each, Tensor) and each.requires_grad]
     if not terms or not variables:
         return [np.zeros(x.shape) for x in variables]
     return tg.gradients(sum(terms[1:], terms[0]), variables, create_graph=create_graph)

@@ -85,7 +85,8 @@ def theirs(function, args, kwargs, outputs):
 
 
 def pulled(results, variables, draw, create_graph):
-    terms = [(x * torch.from_numpy(draw(tuple(x.shape)))).sum() for x in results if x.requires_grad]
+    cotangents = [torch.from_numpy(draw(tuple(x.shape))) for x in results]
+    terms = [(x * g).sum() for x, g in zip(results, cotangents, strict=True) if x.requires_grad]
     if not terms or not variables:
         return [torch.zeros_like(x) for x in variables]
     found = torch.autograd.grad(sum(terms[1:], terms[0]), variables, create_graph=create_graph, allow_unused=True)
@@ -205,6 +206,8 @@ def main():
     parser.add_argument("--op", nargs="+", help="only these functions of PyTorch, in detail")
     parser.add_argument("--write", action="store_true", help="write references.json anew")
     options = parser.parse_args()
+    if options.op and options.write:
+        parser.error("--write is for all functions at once")
     warnings.simplefilter("ignore")
     np.seterr(all="ignore")
     torch.set_num_threads(1)
