@@ -162,8 +162,8 @@ def test_einsum_of_one_operand_is_no_view_of_it():
     ("subscripts", "shapes", "kind", "message"),
     [
         ("ij,jk", [(2, 3), (4, 5)], ShapeError, "'j' has length 3 in operand 0 (2, 3), 4 in operand 1 (4, 5)"),
-        ("ij,jk", [(2, 3)], ArgumentError, "'ij,jk' names 2 operands, and 1 are given"),
-        ("ij", [(2, 3), (3,)], ArgumentError, "'ij' names 1 operands, and 2 are given"),
+        ("ij,jk", [(2, 3)], ArgumentError, "operands named by 'ij,jk': 2, given: 1"),
+        ("ij", [(2, 3), (3,)], ArgumentError, "operands named by 'ij': 1, given: 2"),
         ("ijk", [(2, 3)], ShapeError, "operand 0 of shape (2, 3) has 2 axes, and 'ijk' names 3"),
         ("i,j", [(2,), (2, 3)], ShapeError, "operand 1 of shape (2, 3) has 2 axes, and 'j' names 1"),
         ("ii", [(1, 3)], ShapeError, "'i' has length 1 in operand 0 (1, 3), 3 in operand 0 (1, 3)"),

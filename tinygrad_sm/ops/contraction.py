@@ -161,7 +161,8 @@ def _check_lengths(subscripts: str, shapes: Sequence[tuple[int, ...]]) -> None:
     terms = subscripts.replace(" ", "").partition("->")[0].split(",")
     if len(terms) != len(shapes):
         remedy = "separate the letters of the operands by commas"
-        raise ArgumentError(f"{subscripts!r} names {len(terms)} operands, and {len(shapes)} are given", remedy=remedy)
+        what = f"operands named by {subscripts!r}: {len(terms)}, given: {len(shapes)}"
+        raise ArgumentError(what, remedy=remedy)
     for i, (term, shape) in enumerate(zip(terms, shapes, strict=True)):
         letters = term.replace("...", "")
         if len(letters) > len(shape) or (len(letters) < len(shape) and "..." not in term):
