@@ -411,10 +411,9 @@ def focal_loss(
     logits = as_array(logits)
     axis = class_axis(logits.ndim)
     q, count = wanted(logits, checked_labels(logits.shape, target, ignore_index), alpha, ignore_index)
-    with np.errstate(invalid="ignore"):  # 0 * -inf where a masked class is not wanted
-        log_p = log_softmax(logits, axis)
-        losses = np.where(q == 0, 0, as_type_of(logits, q) * np.power(-np.expm1(log_p), float(gamma)) * log_p)
-    return reduce(-np.sum(losses, axis=axis), reduction, count)
+    weight = np.sum(q, axis=axis)
+    log_p = np.sum(np.where(q == 0, 0, log_softmax(logits, axis)), axis=axis)  # of the right class
+    return reduce(-weight * np.power(-np.expm1(log_p), float(gamma)) * log_p, reduction, count)
 
 
 @focal_loss.vjp("logits")
@@ -430,12 +429,14 @@ def focal_loss_vjp_logits(
 ) -> Array:
     axis = class_axis(logits.ndim)
     q, count = wanted(logits, target, alpha, ignore_index)
-    p, log_p = softmax(logits, axis), log_softmax(logits, axis)
+    p = softmax(logits, axis)
+    log_p = np.sum(np.where(q == 0, 0, log_softmax(logits, axis)), axis=axis, keepdims=True)  # of the right class
     rest = -np.expm1(log_p)  # 1 - p
-    p_log_p = p * np.maximum(log_p, -1000)  # 0 where p is
-    slope = q * np.power(rest, gamma) * (gamma * p_log_p / np.where(rest == 0, 1, rest) - 1)  # in log p
+    p_log_p = np.exp(log_p) * np.maximum(log_p, -1000)  # 0 where p is
+    slope = np.power(rest, gamma) * (gamma * p_log_p / np.where(rest == 0, 1, rest) - 1)  # in log p
     slope = np.where(np.sum(p, axis=axis, keepdims=True) > 0, slope, 0)  # a fully masked row has no gradient
-    return spread(g, reduction, count, axis) * (slope - p * np.sum(slope, axis=axis, keepdims=True))
+    weight = spread(g, reduction, count, axis) * np.sum(q, axis=axis, keepdims=True)
+    return weight * slope * (np.not_equal(q, 0) - p)
 
 
 @focal_loss.textbook
