@@ -88,6 +88,7 @@ class Operand(Methods):
     __mul__, __rmul__, __imul__ = _operator("multiply"), _operator("multiply", True), _in_place("multiply")
     __truediv__, __rtruediv__, __itruediv__ = _operator("divide"), _operator("divide", True), _in_place("divide")
     __floordiv__, __rfloordiv__ = _operator("floor_divide"), _operator("floor_divide", True)
+    __mod__, __rmod__ = _operator("mod"), _operator("mod", True)
     __pow__, __rpow__, __ipow__ = _operator("power"), _operator("power", True), _in_place("power")
     __matmul__, __rmatmul__, __imatmul__ = _operator("matmul"), _operator("matmul", True), _in_place("matmul")
 

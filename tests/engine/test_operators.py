@@ -182,3 +182,17 @@ def test_functions_and_methods_of_operations_are_the_same():
         np.testing.assert_array_equal(getattr(x, name)().data, getattr(tg, name)(x).data)
         np.testing.assert_array_equal(getattr(tg, name)(X), getattr(tg, name)(x).data)
         assert isinstance(getattr(tg, name)(X), np.ndarray)
+
+
+def test_remainder():
+    x = Tensor([5.5, -3.2], requires_grad=True)
+    out = x % 2
+    np.testing.assert_allclose(out.data, [1.5, 0.8])
+    out.backward([1.0, 10.0])
+    np.testing.assert_array_equal(x.grad, [1.0, 10.0])
+    x.grad = None
+    out = 7 % x  # 7 - x floor(7 / x)
+    np.testing.assert_allclose(out.data, [1.5, -2.6])
+    out.backward([1.0, 10.0])
+    np.testing.assert_array_equal(x.grad, [-1.0, 30.0])
+    assert isinstance(np.ones(2) % x, Tensor)
