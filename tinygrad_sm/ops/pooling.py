@@ -77,8 +77,20 @@ def winners(x: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, di
 
 @max_pool2d.textbook
 def max_pool2d_textbook(x: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1) -> Array:
-    positions = winners(x, kernel_size, stride, padding, dilation)
-    return gather_windows_textbook(x, positions, kernel_size, stride, padding, dilation)
+    windows, kernel, strides, pads, dilations = _geometry(x, kernel_size, stride, padding, dilation)
+    rows, columns = selections(x.shape[-2:], windows, kernel, strides, pads, dilations, x.dtype)
+    by_column = np.einsum("...hw,bjw->...hbj", x, columns)
+    by_pixel = np.einsum("...hbj,aih->...ijab", by_column, rows)
+    pixels = by_pixel.reshape(*x.shape[:-2], *windows, -1)
+    winner = np.argmax(plain(pixels) + _padded_with_infinity(rows, columns), axis=-1)
+    chosen = np.expand_dims(winner, -1) == np.arange(pixels.shape[-1])
+    return np.sum(np.where(chosen, pixels, 0), axis=-1)
+
+
+def _padded_with_infinity(rows: Array, columns: Array) -> Array:
+    """-inf for the pixels of a window that lie in the padding, and 0 for the others (H', W', kh kw)."""
+    covered = np.einsum("ai,bj->ijab", rows.sum(axis=-1), columns.sum(axis=-1))
+    return np.where(covered > 0, covered - covered, -np.inf).reshape(*covered.shape[:2], -1)
 
 
 @primitive(
@@ -278,8 +290,8 @@ def avg_pool2d_textbook(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Array:
-    windows, kernel, strides, pads, _ = geometry = _geometry(x, kernel_size, stride, padding)
-    rows, columns = selections(x.shape[-2:], *geometry, x.dtype)
+    windows, kernel, strides, pads, dilations = _geometry(x, kernel_size, stride, padding)
+    rows, columns = selections(x.shape[-2:], windows, kernel, strides, pads, dilations, x.dtype)
     sums = rows.sum(axis=0) @ x @ columns.sum(axis=0).T
     return sums / _divisor(x.shape[-2:], windows, kernel, strides, pads, count_include_pad, divisor_override, x.dtype)
 
