@@ -121,6 +121,7 @@ def tiled_shape(shape: tuple[int, ...], reps: Counts) -> tuple[int, ...]:
 
 
 @primitive(
+    hint="repeats is one number, or one for each element along the axis",
     numpy=[np.repeat],
     samples=[
         Sample(normal(2, 3), 2),
@@ -152,6 +153,7 @@ PADDINGS = ("constant", "edge", "reflect", "symmetric", "wrap")
 
 @primitive(
     method=False,
+    hint="pad_width is a number, (before, after), or such a pair for each axis; none of them negative",
     numpy=[np.pad],
     samples=[
         Sample(normal(2, 3), 1, constant_values=2.0),

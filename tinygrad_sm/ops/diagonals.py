@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_sm.engine.primitive import Array, primitive
+from tinygrad_sm.errors import ShapeError
 from tinygrad_sm.numpy_calls import unbroadcast
 from tinygrad_sm.ops.indexing import scatter_add
 from tinygrad_sm.ops.samples import Sample, normal
@@ -20,12 +21,19 @@ def tril(x: Array, k: int = 0) -> Array:
     array([[1., 0.],
            [1., 1.]])
     """
-    return np.tril(x, k)
+    return np.tril(of_one_axis(x), k)
 
 
 @tril.vjp("x")
 def tril_vjp_x(g: Array, out: Array, x: Array, k: int = 0) -> Array:
     return unbroadcast(np.tril(g, k), x.shape)
+
+
+def of_one_axis(x: Array) -> Array:
+    """The array, refused if it has no axis."""
+    if not np.ndim(x):
+        raise ShapeError(f"x {np.shape(x)} has no triangle", remedy="give it a matrix, or many of them")
+    return x
 
 
 @primitive(method=False, numpy=[np.triu], samples=[Sample(normal(3, 3)), Sample(normal(2, 3, 4), -1)])
@@ -36,7 +44,7 @@ def triu(x: Array, k: int = 0) -> Array:
     array([[1., 1.],
            [0., 1.]])
     """
-    return np.triu(x, k)
+    return np.triu(of_one_axis(x), k)
 
 
 @triu.vjp("x")

@@ -131,6 +131,7 @@ def take(x: Array, indices: Array, axis: int | None = None, mode: str = "raise")
     >>> take(np.array([1.0, 2.0, 3.0]), [0, 2, 2])
     array([1., 3., 3.])
     """
+    indices = whole(indices)
     return np.take(x, indices, axis=axis, mode=mode)  # type: ignore[call-overload]  # NumPy checks the mode
 
 
@@ -142,9 +143,17 @@ def take_vjp_x(g: Array, out: Array, x: Array, indices: Array, axis: int | None 
     return scatter_add(g, index, x.shape)
 
 
+def whole(indices: Any) -> Array:
+    """Positions as an array of integers; an empty list counts as one."""
+    indices = as_array(indices)
+    if indices.dtype.kind not in "iu" and indices.size:
+        raise DTypeError(f"indices of {indices.dtype}", remedy="give positions, which are integers")
+    return indices if indices.size else indices.astype(int)
+
+
 def positions_within(indices: Array, count: int, mode: str) -> Array:
     """Positions as `take` reads them in its modes."""
-    indices = as_array(indices)
+    indices = whole(indices)
     if mode == "wrap":
         return indices % count
     return np.clip(indices, 0, count - 1) if mode == "clip" else indices

@@ -24,19 +24,21 @@ ALONG_AXES = [Sample(distinct(2, 3)), Sample(distinct(2, 4), axis=1), Sample(dis
     numpy=[np.sort],
     samples=[Sample(distinct(2, 3)), Sample(distinct(2, 3), axis=0), Sample(distinct(2, 3), axis=None)],
 )
-def sort(x: Array, axis: int | None = -1) -> Array:
+def sort(x: Array, axis: int | None = -1, kind: Any = None, *, stable: bool | None = None) -> Array:
     """Values in rising order along an axis, or of the flattened array; NaN comes last.
 
-    The gradient goes to where each value stood; equal ones keep their order.
+    The gradient goes to where each value stood; equal ones keep their order, whatever kind of sorting is asked for.
 
     >>> sort(np.array([3.0, 1.0, 2.0]))
     array([1., 2., 3.])
     """
-    return np.sort(x, axis=axis)
+    return np.sort(x, axis=axis, kind=kind, stable=stable)
 
 
 @sort.vjp("x")
-def sort_vjp_x(g: Array, out: Array, x: Array, axis: int | None = -1) -> Array:
+def sort_vjp_x(
+    g: Array, out: Array, x: Array, axis: int | None = -1, kind: Any = None, stable: bool | None = None
+) -> Array:
     rows, along = (x.reshape(-1), 0) if axis is None else (x, axis)
     ranks = np.argsort(np.argsort(rows, along, kind="stable"), along)
     return take_along_axis(g, ranks, along).reshape(x.shape)
@@ -77,6 +79,28 @@ def quantile_vjp_x(
     shares = np.concatenate([rows_of_g * (1 - fraction), rows_of_g * fraction], axis=-1)
     ordered = scatter_add(shares, (..., np.concatenate([below, above])), rows.shape)
     return restored_from_last(shared_back(ordered, rows), x.shape, axis)
+
+
+@primitive(method=False, numpy=[np.percentile], samples=[Sample(distinct(2, 4), [25, 60], axis=1)])
+def percentile(x: Array, q: Any, axis: Axis = None, method: str = "linear", keepdims: bool = False) -> Array:
+    """Values below which q per cent of the elements along axes lie: the `quantile` of q / 100.
+
+    >>> float(percentile(np.array([4.0, 1.0, 2.0]), 75))
+    3.0
+    """
+    return quantile.forward(x, fractions(q), axis, method, keepdims)
+
+
+@percentile.vjp("x")
+def percentile_vjp_x(
+    g: Array, out: Array, x: Array, q: Any, axis: Axis = None, method: str = "linear", keepdims: bool = False
+) -> Array:
+    return quantile_vjp_x(g, out, x, fractions(q), axis, method, keepdims)
+
+
+def fractions(q: Any) -> Array:
+    """Percentages as fractions."""
+    return np.asarray(q) / 100
 
 
 @primitive(method=False, numpy=[np.median], samples=ALONG_AXES)
