@@ -22,16 +22,17 @@ class Framework(NamedTuple):
     compiles: bool = False  # so that its first call takes long
     beside: str = ""  # a module that is imported before
     only: tuple[str, ...] = ()  # workloads, where not all of them
+    without: tuple[str, ...] = ()  # functions that the module lacks
 
     def computes(self, workload: str) -> bool:
         """Whether the framework is measured on a workload."""
-        return not self.only or workload in self.only
+        return (not self.only or workload in self.only) and WORKLOADS[workload].function not in self.without
 
 
 YARDSTICK = "by-hand"
 FRAMEWORKS = {
     YARDSTICK: Framework("NumPy by hand", "by_hand"),
-    "preallocated": Framework("NumPy preallocated", "preallocated"),
+    "preallocated": Framework("NumPy preallocated", "preallocated", without=("convolution",)),
     "eager": Framework("tinygrad_sm", "ours"),
     "eager-debug": Framework("and debug imported", "ours", beside="tinygrad_sm.debug", only=("moons", "digits")),
     "compiled-numpy": Framework("tinygrad_sm compiled, numpy", "ours_compiled", ("numpy",), compiles=True),
@@ -39,10 +40,17 @@ FRAMEWORKS = {
     "torch": Framework("PyTorch", "with_torch", needs=("torch",)),
     "torch-compile": Framework("torch.compile", "with_torch", (True,), ("torch",), ("CXX", "g++"), compiles=True),
     "jax": Framework("jax.jit", "with_jax", needs=("jax",), compiles=True),
-    "autograd": Framework("HIPS autograd", "with_autograd", needs=("autograd", "scipy")),
-    "mygrad": Framework("MyGrad", "with_mygrad", needs=("mygrad",)),
+    "autograd": Framework("HIPS autograd", "with_autograd", needs=("autograd", "scipy"), without=("convolution",)),
+    "mygrad": Framework("MyGrad", "with_mygrad", needs=("mygrad",), without=("convolution",)),
     "micrograd": Framework("micrograd", "with_micrograd", needs=("micrograd",), only=("moons", "chain", "growth")),
-    "tinygrad": Framework("tinygrad", "with_tinygrad", needs=("tinygrad",), compiler=("CC", "clang"), compiles=True),
+    "tinygrad": Framework(
+        "tinygrad",
+        "with_tinygrad",
+        needs=("tinygrad",),
+        compiler=("CC", "clang"),
+        compiles=True,
+        without=("convolution",),
+    ),
 }
 
 

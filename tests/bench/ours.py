@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from workloads import FACTOR, LEARNING_RATE, START, SUMMAND, Kernel, Problem, Scores, Step
+from workloads import FACTOR, LEARNING_RATE, START, SUMMAND, Array, Kernel, Labels, Pictures, Problem, Scores, Step
 
 import tinygrad_sm as tg
 import tinygrad_sm.nn.functional as F
@@ -22,10 +22,27 @@ def model(problem: Problem) -> nn.Sequential:
     return sequential
 
 
+def convolutional_model(pictures: Pictures) -> nn.Sequential:
+    """The convolutional network with the initial values of the pictures."""
+    channels, _, k, _ = pictures.kernel.shape
+    first = nn.Conv2d(1, channels, k), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()
+    network = nn.Sequential(*first, nn.Linear(*pictures.W.shape))
+    network.load_state_dict(dict(zip(network.state_dict(), pictures[2:], strict=True)))
+    return network
+
+
+def convolution(pictures: Pictures) -> Step:
+    return descent(convolutional_model(pictures), pictures.X, pictures.labels)
+
+
 def training(problem: Problem) -> Step:
-    network = model(problem)
+    return descent(model(problem), problem.X, problem.labels)
+
+
+def descent(network: nn.Sequential, X: Array, labels: Labels) -> Step:
+    """A step of a network."""
     optimizer = optim.SGD(network.parameters(), lr=LEARNING_RATE)
-    x, labels = Tensor(problem.X), problem.labels
+    x = Tensor(X)
 
     def step() -> float:
         optimizer.zero_grad()

@@ -5,17 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from ours import model
-from workloads import FACTOR, LEARNING_RATE, START, SUMMAND, Array, Kernel, Problem, Scores, Step
+from ours import convolutional_model, model
+from workloads import FACTOR, LEARNING_RATE, START, SUMMAND, Array, Kernel, Labels, Pictures, Problem, Scores, Step
 
 import tinygrad_sm as tg
 import tinygrad_sm.nn.functional as F
-from tinygrad_sm import Tensor, optim
+from tinygrad_sm import Tensor, nn, optim
 
 
 def training(problem: Problem, backend: str) -> Step:
-    network = model(problem)
-    X, labels, _ = problem
+    return descent(model(problem), problem.X, problem.labels, backend)
+
+
+def convolution(pictures: Pictures, backend: str) -> Step:
+    return descent(convolutional_model(pictures), pictures.X, pictures.labels, backend)
+
+
+def descent(network: nn.Sequential, X: Array, labels: Labels, backend: str) -> Step:
+    """A compiled step of a network."""
 
     def loss(x: Tensor, labels: Any) -> Tensor:
         return F.cross_entropy(network(x), labels)

@@ -54,7 +54,7 @@ def evidence(workload: str, run: Callable[[], Any], first: Any) -> list[float]:
     of that with the logits; the result and the slope of a chain.
     """
     function = WORKLOADS[workload].function
-    if function == "training":
+    if function in ("training", "convolution"):
         return [first, [run() for _ in range(9)][-1]]
     if function == "chain":
         return [float(value) for value in first]

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 from frameworks import FRAMEWORKS, YARDSTICK, build, load, missing
-from workloads import FACTOR, LEARNING_RATE, START, WORKLOADS, problem, scores
+from workloads import FACTOR, LEARNING_RATE, START, WORKLOADS, pictures, problem, scores
 
 # The first and the tenth loss. They hold the random numbers of a workload in place: results of other days and of other
 # programs on the same workload stay comparable.
@@ -16,6 +16,7 @@ LOSSES = {
     "deep": (2.30129, 2.29534),
     "wide": (2.41249, 2.15772),
 }
+CONVOLUTION = (2.36649, 1.79010)
 KERNELS = [name for name, workload in WORKLOADS.items() if workload.function in ("cross_entropy", "logsumexp")]
 
 
@@ -103,6 +104,48 @@ def test_every_framework_follows_the_chain(framework, workload):
         value, slope = run()
     power = FACTOR**50  # x - 1 shrinks by the factor with every second operation
     np.testing.assert_allclose([float(value), float(slope)], [1 + (START - 1) * power, power], rtol=1e-4)
+
+
+@functools.cache
+def losses_of_the_convolution_by_the_textbook():
+    """Unfused float64: loops over the kernel, and of every 2 x 2 pixels the gradient to the first of the largest."""
+    X, labels, kernel, bias, W, b = (values.astype(float) for values in pictures("cnn"))
+    wanted = np.eye(len(b))[labels.astype(int)]
+    size, losses = X.shape[-1] - 2, []
+    for _ in range(3):
+        pixels = [[X[:, 0, i : i + size, j : j + size] for j in range(3)] for i in range(3)]
+        z = sum(pixels[i][j][:, None] * kernel[:, 0, i, j, None, None] for i in range(3) for j in range(3))
+        z = z + bias[:, None, None]
+        squares = np.stack([np.where(z > 0, z, 0)[:, :, i::2, j::2] for i in (0, 1) for j in (0, 1)])
+        first = squares.argmax(axis=0)
+        flat = squares.max(axis=0).reshape(len(X), -1)
+        p = softmax_by_the_textbook(flat @ W + b)
+        losses.append(-np.sum(wanted * np.log(p)) / len(X))
+        g = (p - wanted) / len(X)
+        slope_pooled = (g @ W.T).reshape(first.shape)
+        slope_z = np.zeros(z.shape)
+        for k, (i, j) in enumerate(np.ndindex(2, 2)):
+            slope_z[:, :, i::2, j::2] = np.where(first == k, slope_pooled, 0)
+        slope_z *= np.heaviside(z, 0)
+        slopes = [np.einsum("ncij,nij->c", slope_z, pixels[i][j]) for i in range(3) for j in range(3)]
+        kernel -= LEARNING_RATE * np.stack(slopes, axis=1).reshape(kernel.shape)
+        bias -= LEARNING_RATE * slope_z.sum(axis=(0, 2, 3))
+        W -= LEARNING_RATE * np.einsum("ni,no->io", flat, g)
+        b -= LEARNING_RATE * g.sum(axis=0)
+    return losses
+
+
+@pytest.mark.parametrize(("framework", "workload"), installed("cnn"))
+def test_every_framework_convolves_as_the_textbook_does(framework, workload):
+    step = build(framework, workload)
+    losses = losses_of_the_convolution_by_the_textbook()
+    np.testing.assert_allclose([step() for _ in losses], losses, rtol=0, atol=2e-5)
+
+
+def test_the_numbers_of_the_convolution_stay_the_same():
+    step = build(YARDSTICK, "cnn")
+    losses = [step() for _ in range(10)]
+    np.testing.assert_allclose([losses[0], losses[9]], CONVOLUTION, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("workload", LOSSES)

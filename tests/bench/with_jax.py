@@ -7,7 +7,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from workloads import FACTOR, LEARNING_RATE, START, SUMMAND, Kernel, Problem, Scores, Step
+from workloads import FACTOR, LEARNING_RATE, START, SUMMAND, Kernel, Pictures, Problem, Scores, Step
+
+WINDOW = (1, 1, 2, 2)  # of the pooling
 
 
 def mean_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -26,15 +28,33 @@ def training(problem: Problem) -> Step:
         W, b = layers[-1]
         return mean_cross_entropy(h @ W + b, labels)
 
-    def descend(layers: Any, X: jax.Array, labels: jax.Array) -> tuple[Any, jax.Array]:
-        loss, slopes = jax.value_and_grad(loss_of)(layers, X, labels)
-        return jax.tree.map(lambda p, g: p - LEARNING_RATE * g, layers, slopes), loss
+    return descent(loss_of, layers, X, labels)
+
+
+def convolution(pictures: Pictures) -> Step:
+    X, labels = jnp.asarray(pictures.X), jnp.asarray(pictures.labels)
+
+    def loss_of(params: Any, X: jax.Array, labels: jax.Array) -> jax.Array:
+        kernel, bias, W, b = params
+        z = jax.lax.conv_general_dilated(X, kernel, (1, 1), "VALID") + bias[:, None, None]
+        pooled = jax.lax.reduce_window(jax.nn.relu(z), -jnp.inf, jax.lax.max, WINDOW, WINDOW, "VALID")
+        return mean_cross_entropy(pooled.reshape(len(X), -1) @ W + b, labels)
+
+    return descent(loss_of, [jnp.array(values) for values in pictures[2:]], X, labels)
+
+
+def descent(loss_of: Callable[..., jax.Array], params: Any, X: jax.Array, labels: jax.Array) -> Step:
+    """A step of a loss, given the parameters and the batch."""
+
+    def descend(params: Any, X: jax.Array, labels: jax.Array) -> tuple[Any, jax.Array]:
+        loss, slopes = jax.value_and_grad(loss_of)(params, X, labels)
+        return jax.tree.map(lambda p, g: p - LEARNING_RATE * g, params, slopes), loss
 
     compiled = jax.jit(descend, donate_argnums=0)
 
     def step() -> float:
-        nonlocal layers
-        layers, loss = compiled(layers, X, labels)
+        nonlocal params
+        params, loss = compiled(params, X, labels)
         return float(loss)
 
     return step

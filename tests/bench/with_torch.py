@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from machine import cores
-from workloads import FACTOR, LEARNING_RATE, START, SUMMAND, Kernel, Problem, Scores, Step
+from workloads import FACTOR, LEARNING_RATE, START, SUMMAND, Kernel, Pictures, Problem, Scores, Step
 
 torch.set_num_threads(cores())
 
@@ -20,13 +20,30 @@ def maybe_compiled(function: Callable[..., Any], compiled: bool) -> Callable[...
 def training(problem: Problem, compiled: bool = False) -> Step:
     X, labels = torch.tensor(problem.X), torch.tensor(problem.labels)
     params = [torch.tensor(array, requires_grad=True) for layer in problem.layers for array in layer]
-    optimizer = torch.optim.SGD(params, lr=LEARNING_RATE)
 
     def forward(h: torch.Tensor, *params: torch.Tensor) -> torch.Tensor:
         for W, b in zip(params[:-2:2], params[1:-2:2], strict=True):
             h = torch.relu(torch.addmm(b, h, W))
         return F.cross_entropy(torch.addmm(params[-1], h, params[-2]), labels)
 
+    return descent(forward, X, params, compiled)
+
+
+def convolution(pictures: Pictures, compiled: bool = False) -> Step:
+    X, labels = torch.tensor(pictures.X), torch.tensor(pictures.labels)
+    params = [torch.tensor(array, requires_grad=True) for array in pictures[2:]]
+
+    def forward(x: torch.Tensor, *params: torch.Tensor) -> torch.Tensor:
+        kernel, bias, W, b = params
+        pooled = F.max_pool2d(torch.relu(F.conv2d(x, kernel, bias)), 2)
+        return F.cross_entropy(torch.addmm(b, pooled.flatten(1), W), labels)
+
+    return descent(forward, X, params, compiled)
+
+
+def descent(forward: Callable[..., torch.Tensor], X: torch.Tensor, params: list[torch.Tensor], compiled: bool) -> Step:
+    """A step of a loss, given the batch and the parameters."""
+    optimizer = torch.optim.SGD(params, lr=LEARNING_RATE)
     forward = maybe_compiled(forward, compiled)
 
     def step() -> float:

@@ -4,6 +4,7 @@ A framework is a module with a function for each `Workload.function`. The functi
 without arguments, that computes it once:
 
     training(problem)       one step of plain gradient descent; returns the loss before the update
+    convolution(pictures)   one such step of a network that convolves, pools and decides
     cross_entropy(scores)   the mean softmax cross-entropy of the logits; returns it and its gradient
     logsumexp(scores)       the sum over the rows of their logsumexp; returns it and its gradient
     chain(count)            `count` operations on one number; returns the result and its slope
@@ -39,7 +40,7 @@ class Workload(NamedTuple):
     """What is computed: the function of a framework's module, on what, and how a person calls it."""
 
     function: str
-    sizes: tuple[int, ...]  # of the layers; of the logits; the number of operations
+    sizes: tuple[int, ...]  # of the layers; image, kernel, channels, classes; of the logits; how many operations
     title: str
     batch: int = 0
 
@@ -61,6 +62,7 @@ WORKLOADS = {
     "mnist": _training("mnist", (784, 128, 10), 128),
     "deep": _training("deep", (64, *[64] * 8, 10), 64, "64-(64 x 8)-10"),
     "wide": _training("wide", (784, 1024, 1024, 10), 256),
+    "cnn": Workload("convolution", (28, 3, 32, 10), "cnn 32 of 3x3, pool 2, dense 10, batch 32 of 28x28", 32),
     **_kernels("cross_entropy", (128, 10), (4096, 1000), (64, 50257)),
     **_kernels("logsumexp", (128, 10), (4096, 1000), (64, 50257)),
     "chain": Workload("chain", (1000,), "chain of 1,000 scalar operations"),
@@ -76,6 +78,21 @@ class Problem(NamedTuple):
     layers: list[tuple[Array, Array]]
 
 
+class Pictures(NamedTuple):
+    """One batch, and the values to start from.
+
+    X (batch, 1, size, size); a kernel (channels, 1, k, k) with a bias (channels,); then, after relu and the maximum of
+    every 2 x 2 pixels, a weight (inputs, classes) with a bias (classes,).
+    """
+
+    X: Array
+    labels: Labels
+    kernel: Array
+    bias: Array
+    W: Array
+    b: Array
+
+
 class Scores(NamedTuple):
     """Logits, and the classes that they should point at."""
 
@@ -88,6 +105,8 @@ def data(name: str) -> Any:
     workload = WORKLOADS[name]
     if workload.function == "training":
         return problem(name)
+    if workload.function == "convolution":
+        return pictures(name)
     return workload.sizes[0] if workload.function == "chain" else scores(name)
 
 
@@ -102,6 +121,18 @@ def problem(name: str) -> Problem:
         for inputs, outputs in pairwise(sizes)
     ]
     return Problem(X, labels, layers)
+
+
+def pictures(name: str) -> Pictures:
+    """The batch and the initial values of a convolutional network; arrays of its own for every call."""
+    (size, k, channels, classes), batch = WORKLOADS[name].sizes, WORKLOADS[name].batch
+    generator = np.random.default_rng(0)
+    X = normal(generator, batch, size * size, 4).reshape(batch, 1, size, size)  # dim enough for steps to converge
+    labels = generator.integers(0, classes, batch)
+    kernel = normal(generator, channels, k * k, k).reshape(channels, 1, k, k)
+    inputs = channels * ((size - k + 1) // 2) ** 2
+    W = normal(generator, inputs, classes, np.sqrt(inputs))
+    return Pictures(X, labels, kernel, np.zeros(channels, np.float32), W, np.zeros(classes, np.float32))
 
 
 def scores(name: str) -> Scores:
