@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_sm.errors import UnsupportedError
+from tinygrad_sm.display import describe
+from tinygrad_sm.errors import DTypeError, UnsupportedError
 
 NUMPY: dict[Any, Any] = {}  # the operation that answers to each NumPy function; registering one fills it
 
@@ -50,6 +51,9 @@ def gathered(args: Sequence[Any]) -> tuple[Any, ...]:
     """The arguments of a variadic operation, its arrays in a tuple first; einsum is called with them last."""
     if isinstance(args[0], str):
         return tuple(args[1:]), args[0]
+    if not isinstance(args[0], Iterable):
+        what = f"a sequence of arrays is wanted, not {describe(args[0])}"
+        raise DTypeError(what, remedy="put them in a list: concatenate([x, y])")
     return tuple(args[0]), *args[1:]
 
 

@@ -258,3 +258,54 @@ def test_a_product_of_arrays_with_gaps_rounds_as_ever():
         x, y = np.random.default_rng(seed).standard_normal((2, 6, 8))
         for a, b in ((x[0, ::2], y[::2, ::2]), (x[::2, ::2], y[:, :4]), (x[:, :4], y[:, ::-2])):
             np.testing.assert_array_equal(compiled(a, b), a @ b.T)
+
+
+def test_a_singular_matrix_is_named_with_its_line():
+    compiled = tg.compile(lambda x: tg.linalg.inv(x) + 1)
+    compiled(np.eye(2))
+    compiled(np.eye(2) * 2)
+    with pytest.raises(tg.errors.MatrixError, match="inv: ") as caught:
+        compiled(np.ones((2, 2)))
+    assert "tg.linalg.inv(x)" in str(caught.value)
+
+
+class Counting(nn.Module):
+    """A layer that counts its calls, in ways that a program would not repeat."""
+
+    def __init__(self, count):
+        self.seen, self.count = tg.Tensor(np.zeros(1)), count
+
+    def forward(self, x):
+        self.count(self.seen)
+        return x * 2
+
+
+def add_one(seen):
+    seen += 1
+
+
+def assign_element(seen):
+    seen[0] = seen.data[0] + 1
+
+
+def assign_data(seen):
+    seen.data = seen.data + 1
+
+
+@pytest.mark.parametrize("count", [add_one, assign_element, assign_data])
+def test_counting_in_a_constant_is_refused(count):
+    model = Counting(count)
+    with pytest.raises(tg.errors.CaptureError, match=r"updated in place|data assigned"):
+        tg.compile(model)(np.ones(2))
+    np.testing.assert_array_equal(model.seen.data, [0.0])
+
+
+def test_adding_up_from_a_constant_is_no_update():
+    def function(x):
+        total = tg.Tensor(0.0)
+        total += (x**2).sum()
+        return total
+
+    compiled = tg.compile(tg.value_and_grad(function))
+    for x in (np.ones(2), np.full(2, 3.0)):
+        np.testing.assert_array_equal(compiled(x)[1], 2 * x)

@@ -72,6 +72,7 @@ class Capture:
 
 
 WRITES = {"__setitem__", "update", "backward"}  # refused whoever calls them: the operators are in this package
+IN_PLACE = {"__setitem__", "data assigned"}  # refused for constants too: a program would not repeat it
 
 CAPTURING: ContextVar[Capture | None] = ContextVar("capturing", default=None)
 
@@ -121,7 +122,8 @@ def _refusing(name: str, original: Callable[..., Any], what: str, remedy: str) -
 
     def refusing(self: Tensor, *args: Any, **kwargs: Any) -> Any:
         found = CAPTURING.get()
-        if found is not None and found.depends(self) and (name in WRITES or _asked_by_user()):
+        refused = found is not None and (name in IN_PLACE or found.depends(self))
+        if refused and (name in WRITES or _asked_by_user()):
             raise CaptureError(f"{what} in a function that is being compiled: {describe(self)}", remedy=remedy)
         return original(self, *args, **kwargs)
 
@@ -149,7 +151,7 @@ def _replacements() -> Iterator[tuple[Any, str, Any]]:
         ("__format__", "a number read", outside),
         ("__array__", "values read as an array", "use the operations of tinygrad_sm, which are recorded"),
         ("numpy", "values read as an array", "use the operations of tinygrad_sm, which are recorded"),
-        ("__setitem__", "elements assigned", "build new values with tg.where or arithmetic"),
+        ("__setitem__", "values updated in place", "build new values: tg.where, x = x + 1 instead of x += 1"),
         ("update", "values updated in place", "build new values: x = x + 1 instead of x += 1"),
         ("backward", "backward() called", "return the loss: the compiled step goes back itself"),
     ):
@@ -157,7 +159,7 @@ def _replacements() -> Iterator[tuple[Any, str, Any]]:
     data = Tensor.data
     assert isinstance(data, property) and data.fget and data.fset
     reading = _refusing("data", data.fget, ".data read", outside)
-    writing = _refusing("data", data.fset, ".data assigned", "assign it outside the function")
+    writing = _refusing("data assigned", data.fset, ".data assigned", "assign it outside the function")
     yield Tensor, "data", property(reading, writing, doc=data.__doc__)
 
 

@@ -226,7 +226,7 @@ class Compiled:
         with self._lock:  # its buffers serve one call at a time
             try:
                 result = made.run(*arguments)
-            except (TinygradError, FloatingPointError, RuntimeWarning) as error:
+            except (TinygradError, FloatingPointError, RuntimeWarning, np.linalg.LinAlgError) as error:
                 if made.executable.has_written(error):
                     raise
                 result = DEVIATES
