@@ -102,16 +102,26 @@ def silence():
         yield
 
 
+def variables_in(call):
+    """The arrays that are differentiated by."""
+    arrays = arrays_in([call.args, call.kwargs])
+    return [array for array, variable in zip(arrays, call.variable, strict=True) if variable]
+
+
+def outputs_of(call, variables):
+    """What our spelling returns where these stand for the variables, in one list."""
+    arrays, given = arrays_in([call.args, call.kwargs]), iter(variables)
+    # The others are copied: running statistics are written in place.
+    leaves = [next(given) if is_one else array.copy() for array, is_one in zip(arrays, call.variable, strict=True)]
+    args, kwargs = with_arrays([call.args, call.kwargs], iter(leaves))
+    return flat(spellings.SPELLINGS[call.name].function(*args, **kwargs))
+
+
 @silence()
 def ours(call):
     """What this library answers."""
-    leaves = [
-        Tensor(array, requires_grad=True) if variable else array.copy()  # running statistics are written in place
-        for array, variable in zip(arrays_in([call.args, call.kwargs]), call.variable, strict=True)
-    ]
-    variables = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-    args, kwargs = with_arrays([call.args, call.kwargs], iter(leaves))
-    outputs = flat(spellings.SPELLINGS[call.name].function(*args, **kwargs))
+    variables = [Tensor(array, requires_grad=True) for array in variables_in(call)]
+    outputs = outputs_of(call, variables)
     draw = directions()
     gradients = pulled(outputs, variables, draw, create_graph=True)
     seconds = pulled(gradients, variables, draw, create_graph=False)
@@ -125,12 +135,28 @@ def ours(call):
 
 def pulled(outputs, variables, draw, create_graph):
     """The gradients of the outputs, each times its random cotangent; zeros where nothing depends on a variable."""
+    total = projection(outputs, draw)
+    if total is None or not variables:
+        return [np.zeros(x.shape) for x in variables]
+    return tg.gradients(total, variables, create_graph=create_graph)
+
+
+def projection(outputs, draw):
+    """The sum of what carries a gradient, each times its random cotangent; None if nothing does."""
     cotangents = [draw(np.shape(each)) for each in outputs]
     pairs = zip(outputs, cotangents, strict=True)
     terms = [(each * g).sum() for each, g in pairs if isinstance(each, Tensor) and each.requires_grad]
-    if not terms or not variables:
-        return [np.zeros(x.shape) for x in variables]
-    return tg.gradients(sum(terms[1:], terms[0]), variables, create_graph=create_graph)
+    return sum(terms[1:], terms[0]) if terms else None
+
+
+@silence()
+def compiled_gradients(call):
+    """The gradients once more, by `tg.compile`; None where nothing carries one."""
+    variables = variables_in(call)
+    if projection(outputs_of(call, [Tensor(x, requires_grad=True) for x in variables]), directions()) is None:
+        return None
+    total = tg.value_and_grad(lambda *given: projection(outputs_of(call, given), directions()), range(len(variables)))
+    return tg.compile(total)(*variables)[1]
 
 
 @silence()

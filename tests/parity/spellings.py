@@ -589,7 +589,7 @@ def index_add(input, dim, index, source, *, alpha=1):
 @spelt("index_put", "index_update", "scatter_add")
 def index_put(input, indices, values, accumulate=False):
     if accumulate:
-        shape = input.data[tuple(indices)].shape
+        shape = np.empty(input.shape)[tuple(indices)].shape
         return input + tg.scatter_add(tg.broadcast_to(values, shape), tuple(indices), input.shape)
     return tg.index_update(input, tuple(indices), values)
 

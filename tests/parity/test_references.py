@@ -26,6 +26,17 @@ def test_answers_are_those_of_pytorch(name):
             assert not wrong, f"{call.args} {call.kwargs}: {largest}"
 
 
+# Batch normalisation in training changes arrays that a compiled function must be given.
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"nn.functional.batch_norm", "nn.BatchNorm1d", "nn.BatchNorm2d"}))
+def test_compiled_gradients_are_those_of_pytorch(name):
+    for call, expected in REFERENCES:
+        got = answers.compiled_gradients(call) if call.name == name else None
+        if got is not None:
+            apart = [answers.difference(*pair) for pair in zip(expected.gradient, got, strict=True)]
+            assert max(apart, default=0) < answers.TOLERANCE["gradient"], f"{call.args} {call.kwargs}"
+
+
 def test_every_operation_that_pytorch_has_too_is_compared():
     known = {name.rpartition(".")[2] for name in PYTORCH["functions"]}
     compared = {op for name in NAMES for op in spellings.SPELLINGS[name].ops}
