@@ -65,6 +65,7 @@ def scatter_add(values: Array, index: Any, shape: tuple[int, ...]) -> Array:
     if _selects_once(index):
         out[index] = values
     else:
+        # Sorting the index and np.add.reduceat take a third of the time at best, four times as long at worst.
         np.add.at(out, index, values)
     return out
 
