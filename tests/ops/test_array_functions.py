@@ -324,6 +324,22 @@ def test_split_is_one_node_with_a_zero_cotangent_for_what_is_not_used():
     assert x.grad.tolist() == [4, 5, 0, 1, 2]
 
 
+def test_the_readers_know_an_output_that_is_not_used():
+    def loss(x):
+        a, _, c = np.split(x, [2, 3])
+        return (a * a * c).sum()
+
+    values = np.array([1.0, 2, 3, 4, 5])
+    x = leaf(values)
+    expected = [8, 20, 0, 1, 4]
+    for level in ("calls", "inline"):
+        assert tg.debug.source(loss(x), level).gradients()["x"].tolist() == expected
+    compiled = tg.compile(tg.value_and_grad(loss))
+    for _ in range(2):
+        assert [result.tolist() for result in compiled(values)] == [24, expected]
+    assert "nothing came back" in tg.debug.draw(loss(x)).text
+
+
 @pytest.mark.parametrize(
     ("sections", "axis"),
     [
