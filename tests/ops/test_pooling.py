@@ -171,6 +171,14 @@ def test_pooling_along_one_axis():
     assert x.grad.tolist() == [[[0.0, 1.0, 0.0, 1.0]]]
 
 
+@pytest.mark.parametrize("pool", [F.max_pool1d, F.avg_pool1d])
+def test_pooling_along_one_axis_takes_tuples_of_one(pool):
+    x = np.arange(6.0).reshape(1, 1, 6)
+    np.testing.assert_array_equal(pool(x, (2,), [1], padding=(1,)), pool(x, 2, 1, padding=1))
+    with pytest.raises(tg.errors.ArgumentError, match="give one number"):
+        pool(x, (2, 2))
+
+
 @pytest.mark.parametrize(
     ("call", "message", "remedy"),
     [

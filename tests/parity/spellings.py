@@ -810,16 +810,10 @@ def conv_transpose2d(input, weight, bias=None, stride=1, padding=0, output_paddi
     return F.conv_transpose2d(input, weight, bias, **options, dilation=dilation)
 
 
-def single(size):
-    """The number in a tuple of one, which PyTorch takes too where there is one axis."""
-    return size[0] if isinstance(size, tuple) else size
-
-
 def max_pool(op):
     def function(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
         unsupported_unless(not ceil_mode, "ceil_mode")
-        sizes = kernel_size, stride, padding, dilation
-        return getattr(F, op)(input, *(map(single, sizes) if op == "max_pool1d" else sizes))
+        return getattr(F, op)(input, kernel_size, stride, padding, dilation)
 
     return function
 
@@ -831,8 +825,7 @@ for _op in ("max_pool1d", "max_pool2d"):
 @spelt("nn.functional.avg_pool1d", "avg_pool1d")
 def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
     unsupported_unless(not ceil_mode, "ceil_mode")
-    sizes = map(single, (kernel_size, stride, padding))
-    return F.avg_pool1d(input, *sizes, count_include_pad=count_include_pad)
+    return F.avg_pool1d(input, kernel_size, stride, padding, count_include_pad=count_include_pad)
 
 
 @spelt("nn.functional.avg_pool2d", "avg_pool2d")

@@ -329,8 +329,8 @@ def max_pool1d(x: Any, kernel_size: int, stride: int | None = None, padding: int
     array([[[5., 2.]]])
     """
     rows = np.expand_dims(as_array(x), -2)
-    strides = (1, kernel_size if stride is None else stride)
-    return np.squeeze(max_pool2d(rows, (1, kernel_size), strides, (0, padding), (1, dilation)), -2)
+    size, step = (1, _only(kernel_size)), (1, _only(kernel_size if stride is None else stride))
+    return np.squeeze(max_pool2d(rows, size, step, (0, _only(padding)), (1, _only(dilation))), -2)
 
 
 def avg_pool1d(
@@ -342,5 +342,12 @@ def avg_pool1d(
     array([[[3., 2.]]])
     """
     rows = np.expand_dims(as_array(x), -2)
-    strides, pads = (1, kernel_size if stride is None else stride), (0, padding)
-    return np.squeeze(avg_pool2d(rows, (1, kernel_size), strides, pads, count_include_pad=count_include_pad), -2)
+    size, step = (1, _only(kernel_size)), (1, _only(kernel_size if stride is None else stride))
+    return np.squeeze(avg_pool2d(rows, size, step, (0, _only(padding)), count_include_pad=count_include_pad), -2)
+
+
+def _only(value: Any) -> Any:
+    """The number in a sequence of one, as PyTorch takes it where there is one axis."""
+    if np.size(value) != 1:
+        raise ArgumentError(f"{value!r} for a single axis", remedy="give one number")
+    return value[0] if np.ndim(value) else value
