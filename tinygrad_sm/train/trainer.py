@@ -32,6 +32,8 @@ from tinygrad_sm.train.progress import Progress
 
 Pair: TypeAlias = tuple[Array, Array]  # inputs and targets
 
+REGRESSION = (F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss)
+
 
 class Trainer:
     """Trains a model: `fit`, then `evaluate` and `predict`.
@@ -93,7 +95,7 @@ class Trainer:
         self.history = History()
         self._run: dict[str, Any] = {}  # what has to be the same when the run is resumed
         self.best: Arrays = {}  # the weights after the epoch with the lowest validation loss
-        self.classifies = loss is not F.mse_loss  # whether `predict` gives classes; the targets of a fit decide
+        self.classifies = loss not in REGRESSION  # whether `predict` gives classes; the targets of a fit decide
 
     def fit(self, train: Examples, validation: Examples | None = None, *, epochs: int, resume: bool = False) -> History:
         """Train for `epochs` epochs, or until validation stops improving; leaves the model in eval mode.
