@@ -611,7 +611,7 @@ def select_scatter(input, src, dim, index):
 
 @spelt("__rmod__", "mod")
 def rmod(input, other):
-    return tg.mod(other, input)
+    return other % input
 
 
 @spelt("matmul", "matmul")
