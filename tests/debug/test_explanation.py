@@ -208,7 +208,7 @@ def test_nothing_is_changed_or_recorded():
 def test_bad_subjects():
     with pytest.raises(ArgumentError, match=r"no operation 'sofmax'(.|\n)*did you mean softmax"):
         debug.explain("sofmax")
-    with pytest.raises(ArgumentError, match="there are abs, add"):
+    with pytest.raises(ArgumentError, match=r"there are abs, .*add, "):
         debug.explain("!!")
     for subject in (np.ones(3), 1.0, None, [], np.linspace):
         with pytest.raises(DTypeError, match="explain: takes a tensor or an operation"):

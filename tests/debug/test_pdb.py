@@ -141,5 +141,6 @@ def test_a_rule_is_a_few_lines_and_most_are_one():
     counts = [count for op, number in CALLS for count in lines_of_rules(op, number)]
     assert len(counts) >= len(CALLS)
     assert min(counts) >= 1
-    assert max(counts) <= 6
+    assert max(counts) <= 10
+    assert np.quantile(counts, 0.95) <= 5
     assert np.median(counts) == 1

@@ -106,7 +106,8 @@ def test_no_session_breaks_on_nan_and_infinity(op, number, dtype, capsys):
         try:
             debug.step(loss, commands=EVERYTHING.format(index=index))
         except tg.errors.RuleError as error:
-            assert "is singular" in error.message  # to rounding: the transpose of what was none
+            if "is singular" not in error.message:  # to rounding: the transpose of what was none
+                raise
             return
     shown = capsys.readouterr().out
     assert shown.count("(tape) ") == 15

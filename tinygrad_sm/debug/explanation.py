@@ -175,17 +175,28 @@ def _body(function: Callable[..., Any], target: str) -> list[str]:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError):
         return [f"{target} = {getattr(function, '__name__', repr(function))}(...)"]
-    definition = tree.body[0]
+    definition = _WithoutResidual().visit(tree).body[0]
     if not isinstance(definition, ast.FunctionDef):
         return [ast.unparse(definition)]
-    codes = [ast.unparse(each) for each in definition.body if not _is_shortcut(each)]
+    codes = [ast.unparse(each) for each in definition.body if not _is_docstring(each)]
     return [line for code in codes for line in _assigned(code, target).splitlines()]
 
 
-def _is_shortcut(statement: ast.stmt) -> bool:
-    """Whether a statement is a docstring, or what a rule does for speed where its forward kept a residual."""
-    if isinstance(statement, ast.If):
-        return ast.unparse(statement.test) == "residual is not None"
+class _WithoutResidual(ast.NodeTransformer):
+    """Takes out of a rule what it does for speed where its forward kept a residual."""
+
+    def visit_If(self, node: ast.If) -> Any:
+        kept = "residual" in ast.unparse(node.test)
+        return None if kept and not node.orelse else self.generic_visit(node)
+
+    def visit_IfExp(self, node: ast.IfExp) -> Any:
+        return node.body if ast.unparse(node.test) == "residual is None" else self.generic_visit(node)
+
+    def visit_Name(self, node: ast.Name) -> Any:
+        return ast.Constant(None) if node.id == "residual" else node
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 

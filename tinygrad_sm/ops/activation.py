@@ -274,7 +274,7 @@ def softshrink(x: Array, lambd: float = 0.5) -> Array:
     if not lambd >= 0:
         raise ArgumentError(f"lambd={lambd}", remedy="pass a number from 0")
     x = as_floating(x)
-    return np.where(np.abs(x) > lambd, x - np.copysign(float(lambd), x), 0)
+    return np.where(np.abs(x) <= lambd, 0, x - np.copysign(float(lambd), x))  # NaN is handed on
 
 
 @softshrink.vjp("x")
@@ -289,7 +289,7 @@ def threshold(x: Array, threshold: float, value: float) -> Array:
     >>> threshold(np.array([0.5, 2.0]), 1.0, -1.0)
     array([-1.,  2.])
     """
-    return np.where(np.greater(x, threshold), x, float(value))
+    return np.where(np.less_equal(x, threshold), float(value), x)  # NaN is handed on
 
 
 @threshold.vjp("x")

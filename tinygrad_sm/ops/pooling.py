@@ -65,26 +65,49 @@ def max_pool2d_vjp_x(
     dilation: Any = 1,
     residual: Array | None = None,
 ) -> Array:
-    positions = residual if residual is not None else winners(x, kernel_size, stride, padding, dilation)
+    positions = argmax_windows(x, kernel_size, stride, padding, dilation) if residual is None else residual
     return scatter_windows(g, positions, x.shape[-2:], kernel_size, stride, padding, dilation)
 
 
-def winners(x: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1) -> Array:
-    """Where in each window the maximum stands, counted in memory order: a constant."""
-    x = plain(x)
+@primitive(
+    method=False,
+    differentiable=False,
+    samples=[Sample(distinct(2, 2, 4, 5), 2), Sample(distinct(1, 5, 4), (3, 2), 1, 1, (1, 2))],
+)
+def argmax_windows(x: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1) -> Array:
+    """Where in each window of `max_pool2d` the maximum stands, counted in memory order; carries no gradient.
+
+    >>> argmax_windows(np.array([[[1.0, 5.0, 2.0, 2.0], [3.0, 4.0, 0.0, 1.0]]]), 2).tolist()
+    [[[1, 0]]]
+    """
+    x = as_array(x)
     return _maxima(x, *_geometry(x, kernel_size, stride, padding, dilation))[1]
+
+
+@argmax_windows.textbook
+def argmax_windows_textbook(
+    x: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1
+) -> Array:
+    pixels, outside = _pixels(x, *_geometry(x, kernel_size, stride, padding, dilation))
+    return np.argmax(pixels + outside, axis=-1)
 
 
 @max_pool2d.textbook
 def max_pool2d_textbook(x: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1) -> Array:
-    windows, kernel, strides, pads, dilations = _geometry(x, kernel_size, stride, padding, dilation)
-    rows, columns = selections(x.shape[-2:], windows, kernel, strides, pads, dilations, x.dtype)
-    by_column = np.einsum("...hw,bjw->...hbj", x, columns)
-    by_pixel = np.einsum("...hbj,aih->...ijab", by_column, rows)
-    pixels = by_pixel.reshape(*x.shape[:-2], *windows, -1)
-    winner = np.argmax(plain(pixels) + _padded_with_infinity(rows, columns), axis=-1)
+    pixels, outside = _pixels(x, *_geometry(x, kernel_size, stride, padding, dilation))
+    winner = np.argmax(plain(pixels) + outside, axis=-1)
     chosen = np.expand_dims(winner, -1) == np.arange(pixels.shape[-1])
     return np.sum(np.where(chosen, pixels, 0), axis=-1)
+
+
+def _pixels(
+    x: Array, windows: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair
+) -> tuple[Array, Array]:
+    """The pixels of each window (..., H', W', kh kw), 0 in the padding, and what makes these smaller than any other."""
+    rows, columns = selections(x.shape[-2:], windows, kernel, stride, padding, dilation, x.dtype)
+    by_column = np.einsum("...hw,bjw->...hbj", x, columns)
+    by_pixel = np.einsum("...hbj,aih->...ijab", by_column, rows)
+    return by_pixel.reshape(*x.shape[:-2], *windows, -1), _padded_with_infinity(rows, columns)
 
 
 def _padded_with_infinity(rows: Array, columns: Array) -> Array:
