@@ -37,7 +37,7 @@ test: $(VENV)/with-test ## the quick tests and all doctests; ARGS="-k softmax" p
 	@$(PY) -m pytest -n auto $(ARGS)
 
 test-all: $(VENV)/with-all ## every test, with every extra installed
-	@$(PY) -m pytest -m "" $(ARGS)
+	@$(PY) -m pytest -m "" -n auto $(ARGS)
 
 check: lint test ## everything that must hold before a commit: format, lint, types, tests
 

@@ -29,7 +29,7 @@ from tinygrad_sm.ops.windows import (
     fitted,
     paddings,
     pair,
-    selections,
+    selection,
     shifts,
 )
 
@@ -137,7 +137,8 @@ def conv2d_textbook(
 ) -> Array:
     kernel, size, pads = weight.shape[-2:], x.shape[-2:], paddings(padding, weight.shape[-2:], stride, dilation)
     windows = counts(size, kernel, pair(stride, "stride"), pads, pair(dilation, "dilation"))
-    rows, columns = selections(size, windows, kernel, stride, pads, dilation, x.dtype)
+    rows = selection(0, size, windows, kernel, stride, pads, dilation).astype(x.dtype)
+    columns = selection(1, size, windows, kernel, stride, pads, dilation).astype(x.dtype)
     images = x.reshape(-1, groups, x.shape[-3] // groups, *size)
     by_column = np.einsum("ngchw,bjw->ngchbj", images, columns)
     pixels = np.einsum("ngchbj,aih->ngcabij", by_column, rows)
@@ -261,7 +262,8 @@ def conv_transpose2d_textbook(
     kernel, windows, steps, far = weight.shape[-2:], x.shape[-2:], pair(stride, "stride"), pair(dilation, "dilation")
     pads = paddings(padding, kernel)
     size = _transposed_size(windows, kernel, steps, pads, far, _beyond(output_padding, steps, far))
-    rows, columns = selections(size, windows, kernel, steps, pads, far, x.dtype)
+    rows = selection(0, size, windows, kernel, steps, pads, far).astype(x.dtype)
+    columns = selection(1, size, windows, kernel, steps, pads, far).astype(x.dtype)
     images = x.reshape(-1, groups, x.shape[-3] // groups, *windows)
     weights = weight.reshape(groups, -1, *weight.shape[1:])
     pixels = np.einsum("ngoij,gocab->ngcabij", images, weights)
@@ -358,9 +360,8 @@ def conv2d_weight_textbook(
     groups: int = 1,
 ) -> Array:
     kernel, size, windows = pair(kernel_size, "kernel_size"), x.shape[-2:], slope.shape[-2:]
-    rows, columns = selections(
-        size, windows, kernel, stride, paddings(padding, kernel, stride, dilation), dilation, x.dtype
-    )
+    rows = selection(0, size, windows, kernel, stride, padding, dilation).astype(x.dtype)
+    columns = selection(1, size, windows, kernel, stride, padding, dilation).astype(x.dtype)
     images = x.reshape(-1, groups, x.shape[-3] // groups, *size)
     slopes = slope.reshape(-1, groups, slope.shape[-3] // groups, *windows)
     by_column = np.einsum("ngchw,bjw->ngchbj", images, columns)

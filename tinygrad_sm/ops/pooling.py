@@ -25,7 +25,7 @@ from tinygrad_sm.ops.windows import (
     inside,
     paddings,
     pair,
-    selections,
+    selection,
     shifts,
 )
 from tinygrad_sm.threads import BLOCK, run_blocks
@@ -104,7 +104,8 @@ def _pixels(
     x: Array, windows: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair
 ) -> tuple[Array, Array]:
     """The pixels of each window (..., H', W', kh kw), 0 in the padding, and what makes these smaller than any other."""
-    rows, columns = selections(x.shape[-2:], windows, kernel, stride, padding, dilation, x.dtype)
+    rows = selection(0, x.shape[-2:], windows, kernel, stride, padding, dilation).astype(x.dtype)
+    columns = selection(1, x.shape[-2:], windows, kernel, stride, padding, dilation).astype(x.dtype)
     by_column = np.einsum("...hw,bjw->...hbj", x, columns)
     by_pixel = np.einsum("...hbj,aih->...ijab", by_column, rows)
     return by_pixel.reshape(*x.shape[:-2], *windows, -1), _padded_with_infinity(rows, columns)
@@ -191,7 +192,8 @@ def scatter_windows_textbook(
     dilation: Any = 1,
 ) -> Array:
     kernel, strides, pads, dilations = _options(kernel_size, stride, padding, dilation)
-    rows, columns = selections(size, slope.shape[-2:], kernel, strides, pads, dilations, slope.dtype)
+    rows = selection(0, size, slope.shape[-2:], kernel, strides, pads, dilations).astype(slope.dtype)
+    columns = selection(1, size, slope.shape[-2:], kernel, strides, pads, dilations).astype(slope.dtype)
     pixels = np.einsum("...ij,ab...ij->...abij", slope, _chosen(positions, kernel, slope.dtype))
     by_column = np.einsum("...abij,aih->...hbj", pixels, rows)
     return np.einsum("...hbj,bjw->...hw", by_column, columns)
@@ -242,7 +244,8 @@ def gather_windows_textbook(
     x: Array, positions: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1
 ) -> Array:
     kernel, strides, pads, dilations = _options(kernel_size, stride, padding, dilation)
-    rows, columns = selections(x.shape[-2:], positions.shape[-2:], kernel, strides, pads, dilations, x.dtype)
+    rows = selection(0, x.shape[-2:], positions.shape[-2:], kernel, strides, pads, dilations).astype(x.dtype)
+    columns = selection(1, x.shape[-2:], positions.shape[-2:], kernel, strides, pads, dilations).astype(x.dtype)
     by_column = np.einsum("...hw,bjw->...hbj", x, columns)
     pixels = np.einsum("...hbj,aih->...abij", by_column, rows)
     return np.einsum("...abij,ab...ij->...ij", pixels, _chosen(positions, kernel, x.dtype))
@@ -317,7 +320,8 @@ def avg_pool2d_textbook(
     divisor_override: int | None = None,
 ) -> Array:
     windows, kernel, strides, pads, dilations = _geometry(x, kernel_size, stride, padding)
-    rows, columns = selections(x.shape[-2:], windows, kernel, strides, pads, dilations, x.dtype)
+    rows = selection(0, x.shape[-2:], windows, kernel, strides, pads, dilations).astype(x.dtype)
+    columns = selection(1, x.shape[-2:], windows, kernel, strides, pads, dilations).astype(x.dtype)
     sums = rows.sum(axis=0) @ x @ columns.sum(axis=0).T
     return sums / _divisor(x.shape[-2:], windows, kernel, strides, pads, count_include_pad, divisor_override, x.dtype)
 
@@ -389,7 +393,8 @@ def avg_unpool2d_textbook(
 ) -> Array:
     kernel, strides, pads, dilations = _options(kernel_size, stride, padding)
     windows = slope.shape[-2:]
-    rows, columns = selections(size, windows, kernel, strides, pads, dilations, slope.dtype)
+    rows = selection(0, size, windows, kernel, strides, pads, dilations).astype(slope.dtype)
+    columns = selection(1, size, windows, kernel, strides, pads, dilations).astype(slope.dtype)
     divisor = _divisor(size, windows, kernel, strides, pads, count_include_pad, divisor_override, slope.dtype)
     return rows.sum(axis=0).T @ (slope / divisor) @ columns.sum(axis=0)
 

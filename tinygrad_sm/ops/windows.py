@@ -115,17 +115,15 @@ def inside(size: int, windows: int, kernel: int, stride: int, before: int, dilat
     return (places >= 0) & (places < size)
 
 
-def selections(size: Any, windows: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, dtype: Any) -> Any:
-    """For both axes the pixels in windows as matrices of zeros and ones, (kernel, windows, size).
+def selection(axis: int, size: Any, windows: Any, kernel: Any, stride: Any, padding: Any, dilation: Any) -> Any:
+    """For one of both axes the pixels in windows as a matrix of booleans for each element, (kernel, windows, size).
 
     What stands at element k of the windows is a product with matrix k: the formula that spells everything out.
     """
-    stride, dilation = pair(stride, "stride"), pair(dilation, "dilation")
-    axes = zip(size, windows, kernel, stride, paddings(padding, kernel, stride, dilation), dilation, strict=True)
-    return [
-        (np.arange(k)[:, None, None] * d + np.arange(o)[:, None] * s - before == np.arange(n)).astype(dtype)
-        for n, o, k, s, (before, _), d in axes
-    ]
+    before = paddings(padding, kernel, stride, dilation)[axis][0]
+    steps, length = pair(stride, "stride")[axis], kernel[axis]
+    begins = np.arange(windows[axis])[:, None] * steps - before
+    return np.arange(length)[:, None, None] * pair(dilation, "dilation")[axis] + begins == np.arange(size[axis])
 
 
 def check_image(x: Any, channels: bool = True) -> None:

@@ -364,9 +364,10 @@ class Opener(ast.NodeVisitor):
             return Term(plain(args[0].value), args[0].code)
         if isinstance(target, Primitive):
             return self.operation(target, args, options) if self.deep else self._as_code(function, args, options)
-        known = all(is_literal(term) for term in (*args, *options.values())) and _is_ours(target)
-        if known or _is_metadata_call(target) or target in TAKES_APART:
+        if _is_metadata_call(target) or target in TAKES_APART:
             return _from_items(target, args, options)
+        if _is_ours(target) and all(is_literal(term) for term in (*args, *options.values())):
+            return self._known(target, args, options)
         if _is_ours(target):
             before = len(self.statements)
             term = self.open(target, args, options)
@@ -375,6 +376,17 @@ class Opener(ast.NodeVisitor):
             del self.statements[before:]
             args = _without_defaults(target, args)
         return self._as_code(function, args, options)
+
+    def _known(self, target: Any, args: Sequence[Term], options: Mapping[str, Term]) -> Term:
+        """A call whose result follows from metadata: a literal, or for an array the code that makes it."""
+        found = _from_items(target, args, options)
+        if self.open_helpers and holds_arrays(found.value):
+            before = len(self.statements)
+            try:
+                return self.open(target, args, options)
+            except UnopenableError:
+                del self.statements[before:]
+        return found
 
     def operation(self, op: Primitive, args: Sequence[Term], options: Mapping[str, Term]) -> Term:
         """An operation: NumPy's function of the same result, its textbook formula or its forward opened."""
