@@ -53,6 +53,32 @@ def test_a_run_is_resumed_with_or_without(tmp_path):
     assert_same(last, whole)
 
 
+@pytest.mark.extra
+@pytest.mark.slow
+def test_numba_resumes_to_the_last_bit_with_a_schedule_and_running_statistics(tmp_path):
+    """A program is made anew when a run goes on, and its first step rounds as the steps of a run that went through."""
+
+    def made(file):
+        generator = np.random.default_rng(3)
+        layers = (
+            nn.Linear(2, 8, generator=generator),
+            nn.BatchNorm1d(8),
+            nn.ReLU(),
+            nn.Linear(8, 2, generator=generator),
+        )
+        model = nn.Sequential(*layers)
+        optimizer = optim.NAdam(model.parameters(), lr=0.01)
+        options = {"schedule": optim.OneCycleLR(optimizer, 0.05, 12), "compile": "numba"}  # it moves a momentum as well
+        return train.Trainer(model, optimizer, generator=generator, progress=False, checkpoint=file, **options)
+
+    whole = made(tmp_path / "whole.npz")
+    whole.fit(MOONS, OTHERS, epochs=4)
+    made(tmp_path / "run.npz").fit(MOONS, OTHERS, epochs=2)
+    last = made(tmp_path / "run.npz")
+    last.fit(MOONS, OTHERS, epochs=4, resume=True)
+    assert_same(last, whole)
+
+
 def test_a_loss_that_makes_one_hot_rows_outside_is_refused():
     def loss(output, targets):
         return F.mse_loss(output, np.eye(2, dtype=np.float32)[targets])

@@ -196,6 +196,10 @@ class Compiled:
         lines += [f"runs as a call: {origin.op} ({origin.phase}): {why}" for origin, why in made.calls]
         return "\n".join([*lines, *made.executable.report])
 
+    def has_program(self, *arguments: Any) -> bool:
+        """Whether a call with such arguments runs a program that is made already; the first one runs the function."""
+        return self._find(arguments) is not None
+
     def _used(self) -> Made:
         if self._latest is None:
             raise CaptureError("nothing is compiled yet", remedy="call the function once")

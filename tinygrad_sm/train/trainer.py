@@ -122,7 +122,7 @@ class Trainer:
                 tally = Tally()
                 for x, y in batches(inputs, targets, batch_size=self.batch_size, rng=self.generator):
                     if self.compiled:  # all of the following in one
-                        loss, output = self.compiled(x, y)
+                        loss, output = self._compiled_step(x, y)
                     else:
                         self.optimizer.zero_grad()
                         output = self.model(Tensor(x))
@@ -154,6 +154,15 @@ class Trainer:
         """What a step is compiled from: the loss, and the output that the accuracy is counted from."""
         output = self.model(x)
         return self.loss(output, y), output
+
+    def _compiled_step(self, x: Any, y: Any) -> Any:
+        """A step by a program, so that a run that is resumed, and has to make it anew, rounds as one that is not."""
+        assert self.compiled is not None
+        if self.compile == "numba" and not self.compiled.has_program(x, y):
+            before = self._checkpoint()
+            self.compiled(x, y)  # makes the program, and takes the step without it, which rounds in another way
+            self._restore(before)
+        return self.compiled(x, y)
 
     def evaluate(self, examples: Examples) -> dict[str, float]:
         """The mean `loss` and, where the targets are classes, the `accuracy` (a share of 1) on a data set."""
