@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinygrad_sm.display import describe
-from tinygrad_sm.errors import GradientError, ShapeError
+from tinygrad_sm.errors import DTypeError, GradientError, ShapeError
 from tinygrad_sm.methods import Methods
 from tinygrad_sm.numpy_calls import NUMPY, PLAIN, flat, translate, unsupported
 
@@ -204,3 +204,15 @@ def as_array(value: Any, dtype: Any = None) -> Any:
     if isinstance(value, Operand):
         return value if dtype is None else value.astype(dtype)
     return np.asarray(value, dtype=dtype)
+
+
+def as_floating(value: Any) -> Any:
+    """An array or operand of floating numbers, whole ones and booleans as float64; DTypeError for anything else.
+
+    >>> as_floating(np.array([1, 2], np.int8))
+    array([1., 2.])
+    """
+    array = as_array(value)
+    if array.dtype.kind not in "biuf":
+        raise DTypeError(f"wants real numbers, not {array.dtype}")
+    return array if array.dtype.kind == "f" else array.astype(float)

@@ -15,7 +15,7 @@ from tinygrad_sm.nn.activations import GELU
 from tinygrad_sm.nn.layers import Dropout, Linear, Sequential
 from tinygrad_sm.nn.module import Module
 from tinygrad_sm.nn.normalisation import LayerNorm, check_sizes
-from tinygrad_sm.ops.normalisation import floating
+from tinygrad_sm.operand import as_floating
 
 
 class MultiHeadAttention(Module):
@@ -143,7 +143,7 @@ class PositionalEncoding(Module):
         self.table[:, 1::2] = np.cos(angles[:, : embed_dim // 2])
 
     def forward(self, x: Any) -> Any:
-        x = floating(x)
+        x = as_floating(x)
         length, embed_dim = self.table.shape
         if x.ndim < 2 or x.shape[-1] != embed_dim or x.shape[-2] > length:
             problem = f"PositionalEncoding: x {x.shape} for up to {length} positions of {embed_dim} features"

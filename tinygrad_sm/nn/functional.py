@@ -13,7 +13,7 @@ from tinygrad_sm.display import describe
 from tinygrad_sm.effects import Effect, note_overwrite
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import ArgumentError, DTypeError, ShapeError
-from tinygrad_sm.operand import as_array, plain
+from tinygrad_sm.operand import as_array, as_floating, plain
 from tinygrad_sm.ops import (
     adaptive_avg_pool2d,
     avg_pool2d,
@@ -70,7 +70,6 @@ from tinygrad_sm.ops.normalisation import (
     along_channels,
     check_channels,
     check_eps,
-    floating,
     new_num_batches_tracked,
     new_running_mean,
     new_running_var,
@@ -208,7 +207,7 @@ def batch_norm(
     else:
         out = batch_norm_in_training(*args, **options)
     mean, var, batches = arrays.values()
-    renewed = new_statistics(floating(plain(x)), mean, var, batches, options["momentum"])
+    renewed = new_statistics(as_floating(plain(x)), mean, var, batches, options["momentum"])
     for name, value in zip(arrays, renewed, strict=True):
         if value is not None:
             np.copyto(arrays[name], value, casting="same_kind")
@@ -240,7 +239,7 @@ def _batch_norm_by(x: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: flo
     if mean is None or var is None:
         remedy = "pass both, or training=True to take those of the batch"
         raise ArgumentError("batch_norm: evaluation without running_mean and running_var", remedy=remedy)
-    x = floating(x)
+    x = as_floating(x)
     try:
         check_eps(eps)
         check_channels(x, running_mean=mean, running_var=var, weight=weight, bias=bias)
@@ -274,7 +273,7 @@ def scaled_dot_product_attention(
     >>> scaled_dot_product_attention(np.zeros((1, 4)), np.ones((2, 4)), np.array([[1.0], [3.0]]))
     array([[2.]])
     """
-    query, key, value = floating(query), floating(key), floating(value)
+    query, key, value = as_floating(query), as_floating(key), as_floating(value)
     _check_attention(query.shape, key.shape, value.shape)
     scale = 1 / math.sqrt(query.shape[-1] or 1) if scale is None else float(scale)
     scores = (query * scale) @ np.swapaxes(key, -1, -2)

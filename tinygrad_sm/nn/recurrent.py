@@ -15,8 +15,8 @@ from tinygrad_sm.errors import ArgumentError, ShapeError
 from tinygrad_sm.nn import functional as F
 from tinygrad_sm.nn.module import Module, Parameter
 from tinygrad_sm.nn.normalisation import check_sizes
+from tinygrad_sm.operand import as_floating
 from tinygrad_sm.ops import stack
-from tinygrad_sm.ops.normalisation import floating
 from tinygrad_sm.randomness import generator_or_default
 
 
@@ -182,7 +182,7 @@ class _Recurrent(Module):
             order = "(N, T, input_size)" if self.batch_first else "(T, N, input_size)"
             remedy = f"give it shape {order} with at least one step; batch_first= says which"
             raise ShapeError(f"{type(self).__name__}: x {shape} is no batch of sequences", remedy=remedy)
-        x = floating(x)
+        x = as_floating(x)
         hidden = []
         for t in range(shape[axis]):
             state = self.cell(x[:, t] if self.batch_first else x[t], state)

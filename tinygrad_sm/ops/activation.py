@@ -10,17 +10,11 @@ import numpy as np
 
 from tinygrad_sm.engine.primitive import Array, primitive
 from tinygrad_sm.errors import ArgumentError, DTypeError
-from tinygrad_sm.operand import as_array
+from tinygrad_sm.operand import as_array, as_floating
 from tinygrad_sm.ops.samples import Sample, distinct, normal
 
 SMOOTH = [Sample(normal(2, 3)), Sample(normal())]
 KINKED = [Sample(distinct(3, 4)), Sample(distinct(0, 2))]
-
-
-def as_floating(x: Array) -> Array:
-    """The values as floating ones, if they are not: small integers would wrap around."""
-    x = as_array(x)
-    return x if x.dtype.kind == "f" else x.astype(float)
 
 
 @primitive(elementwise=True, samples=SMOOTH)

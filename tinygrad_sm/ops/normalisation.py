@@ -20,7 +20,7 @@ import numpy as np
 from tinygrad_sm.engine.primitive import Array, primitive
 from tinygrad_sm.errors import ArgumentError, ShapeError
 from tinygrad_sm.numpy_calls import unbroadcast
-from tinygrad_sm.operand import as_array
+from tinygrad_sm.operand import as_array, as_floating
 from tinygrad_sm.ops.normalisation_blocks import (
     Layout,
     RowStatistics,
@@ -69,12 +69,6 @@ def affine(x_hat: Array, weight: Array | None, bias: Array | None) -> Array:
     return scaled if bias is None else scaled + bias
 
 
-def floating(x: Any) -> Array:
-    """An array or tensor of floating values."""
-    x = as_array(x)
-    return x if x.dtype.kind == "f" else x.astype(float)
-
-
 def check_eps(eps: float) -> None:
     """Refuse what would divide by the 0 of constant values."""
     if not eps > 0:
@@ -119,7 +113,7 @@ def layer_norm(
            [ 0.,  0.]])
     """
     check_eps(eps)
-    x = floating(x)
+    x = as_floating(x)
     check_layer(x, normalized_shape, weight, bias)
     if in_blocks(x):
         layout = layer_layout(x.shape, normalized_shape)
@@ -254,7 +248,7 @@ def group_norm(
     array([[-1.,  1.,  0.,  0.]])
     """
     check_eps(eps)
-    x = floating(x)
+    x = as_floating(x)
     check_groups(x.shape, num_groups)
     check_shapes(x, x.shape[1:2], weight=weight, bias=bias)
     if in_blocks(x):
@@ -408,7 +402,7 @@ def batch_norm(
            [ 1.,  0.]])
     """
     check_eps(eps)
-    x = floating(x)
+    x = as_floating(x)
     check_channels(x, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     if values_per_channel(x.shape) < 2:
         remedy = "choose a batch size that leaves no batch of one, or switch the model to eval()"

@@ -12,7 +12,8 @@ import numpy as np
 
 from tinygrad_sm.engine.primitive import Array, primitive
 from tinygrad_sm.errors import ArgumentError
-from tinygrad_sm.ops.activation import SMOOTH, as_floating, hardsigmoid, sigmoid, softplus
+from tinygrad_sm.operand import as_floating
+from tinygrad_sm.ops.activation import SMOOTH, hardsigmoid, sigmoid, softplus
 from tinygrad_sm.ops.samples import Sample, normal
 from tinygrad_sm.ops.special import erf
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinygrad_sm.engine.primitive import Array, primitive
-from tinygrad_sm.errors import ArgumentError, DTypeError
-from tinygrad_sm.operand import as_array
+from tinygrad_sm.errors import ArgumentError
+from tinygrad_sm.operand import as_array, as_floating
 from tinygrad_sm.ops.activation import sigmoid
 from tinygrad_sm.ops.elementwise import LOG_2
 from tinygrad_sm.ops.samples import Sample, normal, uniform
@@ -50,14 +50,6 @@ ERF_BELOW = (
 ERF_SLOPE = float(2 / np.sqrt(np.pi))
 ERF_IS_ONE = 5.95
 ERF_IS_LINEAR = 1e-10  # below, where the square of x may underflow
-
-
-def as_floating(x: Array) -> Array:
-    """An array of real numbers, whole ones as float64."""
-    x = as_array(x)
-    if x.dtype.kind not in "biuf":
-        raise DTypeError(f"wants real numbers, not {x.dtype}")
-    return x if x.dtype.kind == "f" else x.astype(np.float64)
 
 
 def polynomial(coefficients: Sequence[float], x: Array) -> Array:
