@@ -309,3 +309,8 @@ def test_adding_up_from_a_constant_is_no_update():
     compiled = tg.compile(tg.value_and_grad(function))
     for x in (np.ones(2), np.full(2, 3.0)):
         np.testing.assert_array_equal(compiled(x)[1], 2 * x)
+
+
+def test_what_to_write_for_a_compiled_grad():
+    with pytest.raises(tg.errors.CaptureError, match=r"value_and_grad\(f\), and take the second"):
+        tg.compile(tg.grad(lambda x: (x**2).sum()))

@@ -16,11 +16,12 @@ from tinygrad_sm.compiler.surroundings import Surroundings
 from tinygrad_sm.display import describe
 from tinygrad_sm.effects import note_overwrite
 from tinygrad_sm.engine.tensor import Tensor, from_edge
-from tinygrad_sm.engine.transforms import gradients, value_and_grad
-from tinygrad_sm.errors import GradientError
+from tinygrad_sm.engine.transforms import grad, gradients, value_and_grad
+from tinygrad_sm.errors import CaptureError, GradientError
 
 # What `value_and_grad` returns is known by its code.
 _DIFFERENTIATED = value_and_grad(abs).__code__
+_GRADIENT = grad(abs).__code__
 
 
 class CompiledFunction(Compiled):
@@ -116,4 +117,6 @@ def compile(f: Callable[..., Any], *, backend: str = "numpy") -> CompiledFunctio
     (array(5.), array([2., 4.]))
     """
     refuse_within_capture("compile called")
+    if getattr(f, "__code__", None) is _GRADIENT:
+        raise CaptureError("compile: of tg.grad(f)", remedy="compile tg.value_and_grad(f), and take the second result")
     return CompiledFunction(f, backend)
