@@ -119,6 +119,10 @@ def test_dropout_drops_weights_by_its_generator():
         (lambda q: attend(q, q[..., :2], q), "do not fit each other"),
         (lambda q: attend(q, q, q[:, :2]), "do not fit each other"),
         (lambda q: attend(q[0, 0], q, q), "do not fit each other"),
+        (
+            lambda q: attend(q, np.ones((5, 3, 4)), np.ones((5, 3, 4))),
+            r"query .* key \(5, 3, 4\) .* do not fit each other",
+        ),
         (lambda q: nn.MultiHeadAttention(4, 3), "3 heads of 4 features"),
         (lambda q: nn.MultiHeadAttention(4, 0), r"MultiHeadAttention\(4, 0\)"),
         (lambda q: nn.MultiHeadAttention(4, 2, dropout=1.5), "p=1.5"),

@@ -111,6 +111,15 @@ def test_the_rectifier_instead_of_tanh():
     np.testing.assert_allclose(cell(x).data, np.maximum(total, 0), rtol=1e-5, atol=1e-6)
 
 
+def test_the_rectifier_along_a_sequence():
+    layer, x = nn.RNN(D, H, nonlinearity="relu", generator=rng()), normal(5, 2, D)
+    cell, h = nn.RNNCell(D, H, nonlinearity="relu", generator=rng()), None
+    for each in x:
+        h = cell(each, h)
+    np.testing.assert_array_equal(layer(x)[1].data, h.data)
+    assert h.data.min() == 0
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [

@@ -261,3 +261,13 @@ def test_numpy_scalars_as_options_keep_float32():
         assert loss(x, y, one).dtype == np.float32
     assert tg.softplus_hinge_loss(x, y, temperature=one).dtype == tg.focal_loss(x, y, one).dtype == np.float32
     assert tg.huber_loss(x, x, delta=one).dtype == tg.smooth_l1_loss(x, x, beta=one).dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softsign_ends_at_1(dtype):
+    far = np.finfo(dtype).max
+    x = Tensor(np.array([-INF, -far, far, INF, np.nan], dtype), requires_grad=True)
+    out = tg.softsign(x)
+    out.backward(np.ones(5, dtype))
+    np.testing.assert_array_equal(out.data, [-1, -1, 1, 1, np.nan])
+    np.testing.assert_array_equal(x.grad, [0, 0, 0, 0, np.nan])

@@ -34,6 +34,8 @@ def test_optimiser_refuses_a_module():
 def test_names_of_pytorch_are_answered_with_ours():
     with pytest.raises(AttributeError, match=r"nn\.functional\.cross_entropy"):
         _ = nn.CrossEntropyLoss
+    with pytest.raises(AttributeError, match="a plain list or dict as an attribute"):
+        _ = nn.ModuleList
     with pytest.raises(AttributeError, match="write reshape"):
         tg.Tensor([1.0]).view(1, 1)
     with pytest.raises(AttributeError, match=r"no attribute 'nonsense'$"):

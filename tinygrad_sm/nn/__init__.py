@@ -111,6 +111,8 @@ _FUNCTIONS = {
 
 
 def __getattr__(name: str) -> NoReturn:
-    """Say what a loss of PyTorch's is called here."""
+    """Say what stands here for a class of PyTorch's."""
     advice = f"; losses are functions: nn.functional.{_FUNCTIONS[name]}" if name in _FUNCTIONS else ""
+    if name in ("ModuleList", "ModuleDict", "ParameterList", "ParameterDict"):
+        advice = "; a plain list or dict as an attribute of a Module will do"
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}{advice}")

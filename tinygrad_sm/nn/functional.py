@@ -290,10 +290,15 @@ def scaled_dot_product_attention(
 
 def _check_attention(query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, ...]) -> None:
     """Refuse shapes that do not fit each other."""
-    if min(len(query), len(key), len(value)) < 2 or query[-1] != key[-1] or key[-2] != value[-2]:
+    fits = min(len(query), len(key), len(value)) >= 2 and query[-1] == key[-1] and key[-2] == value[-2]
+    try:
+        np.broadcast_shapes(query[:-2], key[:-2], value[:-2])
+    except ValueError:
+        fits = False
+    if not fits:
         raise ShapeError(
             f"scaled_dot_product_attention: query {query}, key {key} and value {value} do not fit each other",
-            remedy="give them shapes (..., L, E), (..., S, E) and (..., S, V)",
+            remedy="give them shapes (..., L, E), (..., S, E) and (..., S, V), whose first axes broadcast",
         )
 
 

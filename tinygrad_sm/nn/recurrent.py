@@ -171,8 +171,9 @@ class _Recurrent(Module):
         *,
         dtype: Any = np.float32,
         generator: np.random.Generator | None = None,
+        **options: Any,
     ) -> None:
-        self.cell = self._cell(input_size, hidden_size, bias, dtype=dtype, generator=generator)
+        self.cell = self._cell(input_size, hidden_size, bias, dtype=dtype, generator=generator, **options)
         self.batch_first = batch_first
 
     def forward(self, x: Any, state: Any = None) -> tuple[Any, Any]:
@@ -193,7 +194,8 @@ class _Recurrent(Module):
 class RNN(_Recurrent):
     """An `RNNCell` along sequences: x (T, N, I), or (N, T, I) with batch_first=True, and the state to start from.
 
-    Returns the hidden states of all steps, (T, N, H) or (N, T, H), and the last state as the cell gives it.
+    Returns the hidden states of all steps, (T, N, H) or (N, T, H), and the last state as the cell gives it. Other
+    arguments are the cell's, such as nonlinearity="relu".
 
     >>> out, h = RNN(3, 2)(np.ones((5, 4, 3), np.float32))
     >>> out.shape, h.shape

@@ -148,7 +148,7 @@ def log_sigmoid_textbook(x: Array) -> Array:
 
 @primitive(elementwise=True, samples=SMOOTH)
 def softsign(x: Array) -> Array:
-    """Softsign: out = x / (1 + |x|), between -1 and 1, with the derivative 1 / (1 + |x|)**2.
+    """Softsign: out = x / (1 + |x|), from -1 at -inf to 1 at +inf, with the derivative 1 / (1 + |x|)**2.
 
     Source: X. Glorot and Y. Bengio, Understanding the difficulty of training deep feedforward networks, AISTATS 2010.
 
@@ -156,6 +156,8 @@ def softsign(x: Array) -> Array:
     array([-0.75,  0.  ,  0.5 ])
     """
     x = as_floating(x)
+    far = np.finfo(x.dtype).max
+    x = np.clip(x, -far, far)  # inf / inf would be NaN
     return x / (1 + np.abs(x))
 
 
