@@ -438,6 +438,18 @@ def test_a_frozen_tensor_that_gets_other_values_is_followed():
     assert step(X, Y) == step(X, Y) == plain != doubled
 
 
+def test_a_parameter_frozen_on_the_way_is_named():
+    model = network()
+    step = compile_step(lambda x, y: F.cross_entropy(model(x), y), optim.SGD(model.parameters(), lr=0.1))
+    step(X, Y)
+    frozen = next(model.parameters())
+    frozen.requires_grad = False
+    with pytest.raises(tg.errors.GradientError, match=r"frozen is parameter .*weight"):
+        step(X, Y)
+    frozen.requires_grad = True
+    step(X, Y)
+
+
 def test_gradients_of_gradients_inside_a_step():
     w = [nn.Parameter(np.array([0.5, -1.0, 2.0])) for _ in range(2)]
     optimizers = [optim.SGD([p], lr=0.1) for p in w]

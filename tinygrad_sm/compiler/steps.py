@@ -118,9 +118,10 @@ def _check_parameters(optimizer: Optimizer, loss: Tensor) -> None:
     used = {id(node) for node in loss.tape() if node.op is None}
     for i, p in enumerate(optimizer.params):
         if p._edge is None or id(p._edge[0]) not in used:
+            problem = "the loss does not depend on parameter" if p.requires_grad else "frozen is parameter"
             raise GradientError(
-                f"compile_step: the loss does not depend on parameter {p.name or i} {p.shape}",
-                remedy="give the optimiser the parameters that the loss uses, and no others",
+                f"compile_step: {problem} {p.name or i} {p.shape}",
+                remedy="give the optimiser the parameters that the loss uses and that are not frozen, and no others",
             )
 
 
