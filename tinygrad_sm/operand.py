@@ -62,7 +62,7 @@ class Operand(Methods):
 
     data: Any
     requires_grad: Any
-    _maker: Any  # the operation without a derivative that made it; unset for all others
+    _maker: Any  # the operation without a derivative that a constant was made by, directly or not; may be unset
 
     record: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]  # what a primitive hands its call over to
 
@@ -185,6 +185,13 @@ for _name in ELSEWHERE:
 def carries_gradient(*values: Any) -> bool:
     """Whether an operand among the values, in lists and tuples too, carries a gradient."""
     return any(isinstance(value, Operand) and value.requires_grad for value in flat(values))
+
+
+def without_derivative(op: Any, operands: Sequence[Any]) -> Any:
+    """The operation without a derivative that a constant comes from: this one, or what made an operand; or None."""
+    if not op.differentiable:
+        return op
+    return next((maker for operand in operands if (maker := getattr(operand, "_maker", None))), None)
 
 
 def plain(value: Any) -> Any:

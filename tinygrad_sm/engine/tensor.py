@@ -16,7 +16,7 @@ from tinygrad_sm.engine.primitive import PRIMITIVES, Primitive
 from tinygrad_sm.engine.tape import RECORDING, RUNNING, Edge, Node, Sweep, Tape, reachable
 from tinygrad_sm.errors import DTypeError, GradientError, InPlaceError, ShapeError, no_gradient, warn
 from tinygrad_sm.location import caller
-from tinygrad_sm.operand import DETACH, Operand, carries_gradient, plain
+from tinygrad_sm.operand import DETACH, Operand, carries_gradient, plain, without_derivative
 
 
 def record(op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any], effects: tuple[Effect, ...] = ()) -> Any:
@@ -31,9 +31,9 @@ def record(op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any], effects
     out = op.run((values,) if op.variadic else values, kwargs)
     out, residual = out if op.residual else (out, None)
     if not (any(parents) and op.differentiable and RECORDING.get()):
-        made = tuple([from_edge(value, None) for value in out]) if isinstance(out, tuple) else from_edge(out, None)
-        if not op.differentiable and isinstance(made, Tensor):
-            made._maker = op
+        made = tuple(from_edge(each, None, op) for each in out) if isinstance(out, tuple) else from_edge(out, None, op)
+        if isinstance(made, Tensor) and not (op.differentiable and any(parents)):
+            made._maker = without_derivative(op, args)
         return made
     if op.misuse or not (len(op.rules) == len(op.parameters) or op.variadic):
         _check_operands(op, parents)
@@ -41,10 +41,10 @@ def record(op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any], effects
     order, where = tick(), where or caller()
     node = Node(op, tuple(values), kwargs, tuple(parents), out, residual, effects, (), order, where, module)
     if isinstance(out, tuple):
-        tensors = tuple([from_edge(value, (node, i)) for i, value in enumerate(out)])
+        tensors = tuple([from_edge(value, (node, i), op) for i, value in enumerate(out)])
         node.out, node.outputs = tuple([t._data for t in tensors]), tuple([weakref.ref(t) for t in tensors])
         return tensors
-    tensor = from_edge(out, (node, 0))
+    tensor = from_edge(out, (node, 0), op)
     node.out, node.outputs = tensor._data, (weakref.ref(tensor),)
     return tensor
 
@@ -59,12 +59,12 @@ def _check_operands(op: Primitive, parents: Sequence[Edge | None]) -> None:
         warn(op.misuse[maker.name])
 
 
-def from_edge(value: Any, edge: Edge | None) -> Tensor:
+def from_edge(value: Any, edge: Edge | None, op: Primitive | None = None) -> Tensor:
     """A tensor around the array that came by an edge, or around a constant, past the checks of the constructor."""
     tensor = Tensor.__new__(Tensor)
     tensor._data = data = np.asarray(value)
     if data.dtype.kind not in "fbiu":
-        raise DTypeError(f"tensors hold real numbers, not {data.dtype}")
+        raise DTypeError((f"{op.name}: " if op else "") + f"tensors hold real numbers, not {data.dtype}")
     tensor._edge = edge if data.dtype.kind == "f" else None  # a cast to integers carries no gradient
     tensor.grad = tensor.name = tensor._used_grad = None
     return tensor

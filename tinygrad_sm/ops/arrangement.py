@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_sm.engine.primitive import Array, primitive
-from tinygrad_sm.errors import UnsupportedError
+from tinygrad_sm.errors import DTypeError, UnsupportedError
 from tinygrad_sm.operand import as_array
 from tinygrad_sm.ops.indexing import scatter_add
 from tinygrad_sm.ops.samples import Sample, normal
@@ -143,7 +143,7 @@ def repeat_vjp_x(g: Array, out: Array, x: Array, repeats: Any, axis: int | None 
     shape = (x.size,) if axis is None else x.shape
     place = (axis or 0) % len(shape)
     if np.ndim(repeats) == 0:
-        return g.reshape((*shape[: place + 1], -1, *shape[place + 1 :])).sum(axis=place + 1).reshape(x.shape)
+        return g.reshape((*shape[: place + 1], int(repeats), *shape[place + 1 :])).sum(axis=place + 1).reshape(x.shape)
     sources = np.repeat(np.arange(shape[place]), repeats)
     return scatter_add(g, (slice(None),) * place + (sources,), shape).reshape(x.shape)
 
@@ -174,7 +174,7 @@ def pad(x: Array, pad_width: Any, mode: str = "constant", constant_values: Any =
     """
     if mode not in PADDINGS:
         raise UnsupportedError(f"mode={mode!r}", remedy=f"choose one of {', '.join(PADDINGS)}")
-    widths = pad_widths(pad_width, np.ndim(x))
+    widths = pad_widths(pad_width, np.ndim(x)) or 0
     if mode == "constant":
         return np.pad(x, widths, constant_values=constant_values)
     return np.pad(x, widths, mode)  # type: ignore[call-overload]  # one of the modes above
@@ -191,7 +191,10 @@ def pad_vjp_x(
 
 def pad_widths(pad_width: Any, ndim: int) -> list[tuple[int, int]]:
     """How many elements are added before and after along each axis."""
-    pairs = np.broadcast_to(as_array(pad_width), (ndim, 2))
+    widths = as_array(pad_width)
+    if widths.dtype.kind not in "iu":
+        raise DTypeError(f"pad_width {pad_width!r} is no whole number", remedy="give one, or (before, after) per axis")
+    pairs = np.broadcast_to(widths, (ndim, 2))
     return [(int(before), int(after)) for before, after in pairs]
 
 

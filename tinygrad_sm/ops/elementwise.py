@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_sm.engine.primitive import Array, primitive
-from tinygrad_sm.errors import DTypeError
+from tinygrad_sm.errors import ArgumentError, DTypeError
 from tinygrad_sm.operand import as_array
 from tinygrad_sm.ops.samples import BINARY, UNARY, Sample, booleans, distinct, normal, uniform
 
@@ -471,20 +471,30 @@ def minimum_vjp_y(g: Array, out: Array, x: Array, y: Array) -> Array:
     numpy=[np.clip],
     samples=[Sample(distinct(3, 3), -0.3, 0.3), Sample(distinct(4), 0.0), Sample(distinct(4), a_max=0.0)],
 )
-def clip(x: Array, a_min: Any = None, a_max: Any = None) -> Array:
+def clip(x: Array, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Array:
     """Values limited to [a_min, a_max]: out = min(max(x, a_min), a_max).
 
-    The derivative is 1 within and at the bounds, 0 outside. The bounds are constants; None leaves a side open.
+    The derivative is 1 within and at the bounds, 0 outside. The bounds are constants; None leaves a side open. min and
+    max are other names of them, as in NumPy; ArgumentError if a bound is given under both.
 
     >>> clip(np.array([-2.0, 0.5, 2.0]), 0.0, 1.0)
     array([0. , 0.5, 1. ])
     """
-    return np.clip(x, a_min, a_max)
+    return np.clip(x, only_one(a_min, min), only_one(a_max, max))
 
 
 @clip.vjp("x")
-def clip_vjp_x(g: Array, out: Array, x: Array, a_min: Any = None, a_max: Any = None) -> Array:
+def clip_vjp_x(
+    g: Array, out: Array, x: Array, a_min: Any = None, a_max: Any = None, min: Any = None, max: Any = None
+) -> Array:
     return np.where(np.equal(x, out), g, 0)  # clipping changed no value that lies within
+
+
+def only_one(bound: Any, other: Any) -> Any:
+    """The bound that was given, under one of its two names."""
+    if bound is not None and other is not None:
+        raise ArgumentError("a bound is given twice", remedy="write clip(x, a_min, a_max) or clip(x, min=, max=)")
+    return other if bound is None else bound
 
 
 @primitive(

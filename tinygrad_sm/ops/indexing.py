@@ -100,7 +100,7 @@ def take_along_axis(x: Array, indices: Array, axis: int = -1) -> Array:
     """
     if axis is None:
         raise UnsupportedError("axis=None", remedy="reshape the array to (-1,) and take along axis 0")
-    return np.take_along_axis(x, indices, axis)
+    return np.take_along_axis(as_array(x), as_array(indices), axis)
 
 
 @take_along_axis.vjp("x")

@@ -213,7 +213,7 @@ def hypot(x: Array, y: Array) -> Array:
 
 def ratio_to_length(x: Array, length: Array) -> Array:
     """Quotient of x and length, the cosine of an angle: 0 where both are 0, the sign of x where both are infinite."""
-    return np.where(np.isinf(x), np.sign(x), x / infinite_for_zero(length))
+    return np.where(np.isinf(x), np.sign(1.0 * x), x / infinite_for_zero(length))  # a boolean has no sign
 
 
 def infinite_for_zero(length: Array) -> Array:
