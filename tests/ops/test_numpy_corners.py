@@ -54,14 +54,6 @@ def test_clip_takes_the_second_names_of_its_bounds():
         tg.clip(x, 0.0, min=0.0)
 
 
-def test_standard_deviation_of_nothing_is_nan_as_the_variance_is():
-    x = Tensor(np.ones((0, 3)), requires_grad=True)
-    with pytest.warns(RuntimeWarning):
-        out = np.std(x, axis=0)
-    np.testing.assert_array_equal(out.data, [np.nan] * 3)
-    assert np.std(x, axis=1).shape == (0,)
-
-
 def test_angle_of_a_point_with_a_boolean_coordinate():
     x = Tensor([2.0], requires_grad=True)
     np.arctan2(x, np.array([True])).backward()

@@ -158,8 +158,6 @@ def std(x: Array, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> A
     """
     x = as_array(x)
     x = x if x.dtype.kind == "f" else x.astype(float)  # small integers would wrap around
-    if not count_reduced(x.shape, axis):  # NaN, as `var` has it
-        return np.std(x, axis=axis, ddof=ddof, keepdims=keepdims)
     shifted = x - np.max(x, axis=axis, keepdims=True)  # a constant input must give 0, not the rounding of its mean
     return np.std(shifted, axis=axis, ddof=ddof, keepdims=keepdims)
 
