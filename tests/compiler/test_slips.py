@@ -217,7 +217,7 @@ def test_a_parameter_that_is_frozen_later_is_not_moved():
     compiled(Z)
     params[1].requires_grad = False
     before = params[1].data.copy()
-    with pytest.raises(GradientError, match="does not depend on parameter"):
+    with pytest.raises(GradientError, match="frozen is parameter 1"):
         compiled(Z)
     np.testing.assert_array_equal(params[1].data, before)
     params[1].requires_grad = True
