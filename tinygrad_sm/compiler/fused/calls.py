@@ -46,7 +46,9 @@ class Caller:
             name: self.storage.seen(self.storage.arrays[array], *rest) for name, (array, *rest) in self._kept.items()
         }
         names = [*[kernel.name for kernel in self.kernels], "sgemm", "dgemm", "alone"]
-        return self.namespace | self.storage.arrays | kept | {name: getattr(module, name) for name in names}
+        faster = getattr(module, "faster", {})  # compiled functions in the place of some that are called
+        own = {name: faster.get(item, item) if callable(item) else item for name, item in self.namespace.items()}
+        return own | self.storage.arrays | kept | {name: getattr(module, name) for name in names}
 
     def _write(self) -> None:
         plan = self.plan

@@ -11,7 +11,7 @@ from typing import Any
 import numba
 import scipy
 
-from tinygrad_sm.compiler.fused import cache, products, scalar_math
+from tinygrad_sm.compiler.fused import cache, pools, products, scalar_math
 
 ALONE = products.Alone()
 
@@ -25,6 +25,7 @@ def load(source: str, examples: Mapping[str, Sequence[Any]]) -> ModuleType:
 
     module = cache.load(source, _depends(), compile_all)
     module.__dict__.update(sgemm=products.address("sgemm"), dgemm=products.address("dgemm"), alone=ALONE)
+    module.__dict__.update(faster=pools.FASTER)
     return module
 
 
