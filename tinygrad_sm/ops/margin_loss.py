@@ -43,6 +43,12 @@ def score_of(logits: Array, right: Array) -> Array:
     return np.sum(np.where(right, logits, 0), axis=class_axis(logits.ndim), keepdims=True)
 
 
+def smooth_rival(logits: Array, right: Array, temperature: float) -> tuple[Array, Array]:
+    """The smooth maximum of the wrong classes' scores, T logsumexp(s / T), after these scores divided by T."""
+    scaled = np.where(right, -np.inf, logits) / temperature
+    return scaled, temperature * logsumexp(scaled, class_axis(logits.ndim), True)
+
+
 def gap(rival: Array, own: Array, margin: float) -> Array:
     """How far a rival score comes up to the right one; infinite where the right class is masked (-inf)."""
     return np.where(own == -np.inf, np.inf, margin + rival - np.where(own == -np.inf, 0, own))
@@ -129,7 +135,7 @@ def logsumexp_hinge_loss(
     logits = as_array(logits)
     axis = class_axis(logits.ndim)
     right = is_right(logits, target)
-    rival = temperature * logsumexp(np.where(right, -np.inf, logits) / temperature, axis, True)
+    _, rival = smooth_rival(logits, right, temperature)
     lacking = gap(rival, score_of(logits, right), margin)
     return reduce(np.squeeze(np.maximum(lacking, 0), axis), reduction, lacking.size)
 
@@ -146,8 +152,7 @@ def logsumexp_hinge_loss_vjp_logits(
 ) -> Array:
     axis = class_axis(logits.ndim)
     right = is_right(logits, target)
-    scaled = np.where(right, -np.inf, logits) / temperature
-    rival = temperature * logsumexp(scaled, axis, True)
+    scaled, rival = smooth_rival(logits, right, temperature)
     own = score_of(logits, right)
     lacking = gap(rival, own, margin)
     share = spread(g, reduction, lacking.size, axis) * ((lacking > 0) & ~masked(rival, own))
@@ -188,7 +193,7 @@ def softplus_hinge_loss(
     logits = as_array(logits)
     axis = class_axis(logits.ndim)
     right = is_right(logits, target)
-    rival = temperature * logsumexp(np.where(right, -np.inf, logits) / temperature, axis, True)
+    _, rival = smooth_rival(logits, right, temperature)
     lacking = gap(rival, score_of(logits, right), margin)
     losses = temperature * softplus(lacking / temperature)
     return reduce(np.squeeze(losses, axis), reduction, lacking.size)
@@ -206,8 +211,7 @@ def softplus_hinge_loss_vjp_logits(
 ) -> Array:
     axis = class_axis(logits.ndim)
     right = is_right(logits, target)
-    scaled = np.where(right, -np.inf, logits) / temperature
-    rival = temperature * logsumexp(scaled, axis, True)
+    scaled, rival = smooth_rival(logits, right, temperature)
     own = score_of(logits, right)
     lacking = gap(rival, own, margin)
     share = spread(g, reduction, lacking.size, axis) * (sigmoid(lacking / temperature) * ~masked(rival, own))

@@ -51,7 +51,7 @@ def max_pool2d(x: Array, kernel_size: Any, stride: Any = None, padding: Any = 0,
     array([[[5., 2.]]])
     """
     x = as_array(x)
-    return _maxima(x, *_geometry(x, kernel_size, stride, padding, dilation))
+    return _maxima(x, *pooling_geometry(x, kernel_size, stride, padding, dilation))
 
 
 @max_pool2d.vjp("x")
@@ -81,20 +81,20 @@ def argmax_windows(x: Array, kernel_size: Any, stride: Any = None, padding: Any 
     [[[1, 0]]]
     """
     x = as_array(x)
-    return _maxima(x, *_geometry(x, kernel_size, stride, padding, dilation))[1]
+    return _maxima(x, *pooling_geometry(x, kernel_size, stride, padding, dilation))[1]
 
 
 @argmax_windows.textbook
 def argmax_windows_textbook(
     x: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1
 ) -> Array:
-    pixels, outside = _pixels(x, *_geometry(x, kernel_size, stride, padding, dilation))
+    pixels, outside = _pixels(x, *pooling_geometry(x, kernel_size, stride, padding, dilation))
     return np.argmax(pixels + outside, axis=-1)
 
 
 @max_pool2d.textbook
 def max_pool2d_textbook(x: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1) -> Array:
-    pixels, outside = _pixels(x, *_geometry(x, kernel_size, stride, padding, dilation))
+    pixels, outside = _pixels(x, *pooling_geometry(x, kernel_size, stride, padding, dilation))
     winner = np.argmax(plain(pixels) + outside, axis=-1)
     chosen = np.expand_dims(winner, -1) == np.arange(pixels.shape[-1])
     return np.sum(np.where(chosen, pixels, 0), axis=-1)
@@ -143,7 +143,7 @@ def scatter_windows(
             [0., 0., 8., 0.]]])
     """
     slope, positions = as_array(slope), as_array(positions)
-    kernel, strides, pads, dilations = _options(kernel_size, stride, padding, dilation)
+    kernel, strides, pads, dilations = pooling_options(kernel_size, stride, padding, dilation)
     geometry = (size, slope.shape[-2:], kernel, strides, pads, dilations)
     overlap = any(s < n for s, n in zip(strides, extent(kernel, dilations), strict=True))
     # A product with the mask takes a tenth of the time of np.where, but 0 times infinity is NaN.
@@ -162,7 +162,7 @@ def scatter_windows(
                 share = values[at] * chosen if finite else np.where(chosen, values[at], 0)
                 part[of] = part[of] + share if overlap else share
 
-    run_blocks(scatter, len(out), _block(out))
+    run_blocks(scatter, len(out), images_per_block(out))
     return out
 
 
@@ -191,7 +191,7 @@ def scatter_windows_textbook(
     padding: Any = 0,
     dilation: Any = 1,
 ) -> Array:
-    kernel, strides, pads, dilations = _options(kernel_size, stride, padding, dilation)
+    kernel, strides, pads, dilations = pooling_options(kernel_size, stride, padding, dilation)
     rows = selection(0, size, slope.shape[-2:], kernel, strides, pads, dilations).astype(slope.dtype)
     columns = selection(1, size, slope.shape[-2:], kernel, strides, pads, dilations).astype(slope.dtype)
     pixels = np.einsum("...ij,ab...ij->...abij", slope, _chosen(positions, kernel, slope.dtype))
@@ -218,7 +218,7 @@ def gather_windows(
     array([[[5., 2.]]])
     """
     x, positions = as_array(x), as_array(positions)
-    kernel, strides, pads, dilations = _options(kernel_size, stride, padding, dilation)
+    kernel, strides, pads, dilations = pooling_options(kernel_size, stride, padding, dilation)
     out = np.zeros(positions.shape, x.dtype)
     for i, (at, of) in _numbered(x.shape[-2:], positions.shape[-2:], kernel, strides, pads, dilations):
         out[at] = np.where(positions[at] == i, x[of], out[at])
@@ -243,7 +243,7 @@ def gather_windows_vjp_x(
 def gather_windows_textbook(
     x: Array, positions: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1
 ) -> Array:
-    kernel, strides, pads, dilations = _options(kernel_size, stride, padding, dilation)
+    kernel, strides, pads, dilations = pooling_options(kernel_size, stride, padding, dilation)
     rows = selection(0, x.shape[-2:], positions.shape[-2:], kernel, strides, pads, dilations).astype(x.dtype)
     columns = selection(1, x.shape[-2:], positions.shape[-2:], kernel, strides, pads, dilations).astype(x.dtype)
     by_column = np.einsum("...hw,bjw->...hbj", x, columns)
@@ -283,7 +283,7 @@ def avg_pool2d(
     array([[[3., 1.]]])
     """
     x = as_array(x)
-    windows, kernel, strides, pads, dilations = _geometry(x, kernel_size, stride, padding)
+    windows, kernel, strides, pads, dilations = pooling_geometry(x, kernel_size, stride, padding)
     dtype = x.dtype if x.dtype.kind == "f" else np.dtype(float)
     out = np.zeros((*x.shape[:-2], *windows), dtype)
     for at, of in shifts(x.shape[-2:], windows, kernel, strides, pads, dilations):
@@ -319,7 +319,7 @@ def avg_pool2d_textbook(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Array:
-    windows, kernel, strides, pads, dilations = _geometry(x, kernel_size, stride, padding)
+    windows, kernel, strides, pads, dilations = pooling_geometry(x, kernel_size, stride, padding)
     rows = selection(0, x.shape[-2:], windows, kernel, strides, pads, dilations).astype(x.dtype)
     columns = selection(1, x.shape[-2:], windows, kernel, strides, pads, dilations).astype(x.dtype)
     sums = rows.sum(axis=0) @ x @ columns.sum(axis=0).T
@@ -353,7 +353,7 @@ def avg_unpool2d(
             [1., 1., 2., 2.]]])
     """
     slope = as_array(slope)
-    kernel, strides, pads, dilations = _options(kernel_size, stride, padding)
+    kernel, strides, pads, dilations = pooling_options(kernel_size, stride, padding)
     windows = slope.shape[-2:]
     share = slope / _divisor(size, windows, kernel, strides, pads, count_include_pad, divisor_override, slope.dtype)
     out = np.zeros((*slope.shape[:-2], *size), slope.dtype)
@@ -391,7 +391,7 @@ def avg_unpool2d_textbook(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Array:
-    kernel, strides, pads, dilations = _options(kernel_size, stride, padding)
+    kernel, strides, pads, dilations = pooling_options(kernel_size, stride, padding)
     windows = slope.shape[-2:]
     rows = selection(0, size, windows, kernel, strides, pads, dilations).astype(slope.dtype)
     columns = selection(1, size, windows, kernel, strides, pads, dilations).astype(slope.dtype)
@@ -474,7 +474,7 @@ def _averages(size: int, count: int, dtype: Any) -> Array:
     return matrix
 
 
-def _options(kernel_size: Any, stride: Any, padding: Any, dilation: Any = 1) -> tuple[Pair, Pair, Padding, Pair]:
+def pooling_options(kernel_size: Any, stride: Any, padding: Any, dilation: Any = 1) -> tuple[Pair, Pair, Padding, Pair]:
     """Kernel, stride, padding and dilation as pairs."""
     kernel, dilations = pair(kernel_size, "kernel_size"), pair(dilation, "dilation")
     if isinstance(padding, str):
@@ -486,12 +486,12 @@ def _options(kernel_size: Any, stride: Any, padding: Any, dilation: Any = 1) -> 
     return kernel, kernel if stride is None else pair(stride, "stride"), found, dilations
 
 
-def _geometry(
+def pooling_geometry(
     x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any = 1
 ) -> tuple[Pair, Pair, Pair, Padding, Pair]:
-    """How many windows there are, and what `_options` gives."""
+    """How many windows there are, and what `pooling_options` gives."""
     check_image(x)
-    kernel, strides, pads, dilations = options = _options(kernel_size, stride, padding, dilation)
+    kernel, strides, pads, dilations = options = pooling_options(kernel_size, stride, padding, dilation)
     return counts(x.shape[-2:], kernel, strides, pads, dilations), *options
 
 
@@ -500,7 +500,7 @@ def _numbered(size: Any, windows: Any, kernel: Pair, stride: Pair, padding: Padd
     return enumerate(shifts(size, windows, kernel, stride, padding, dilation))
 
 
-def _block(images: Array) -> int:
+def images_per_block(images: Array) -> int:
     """How many images to work on at a time, so that they stay in the cache."""
     return max(1, int(BLOCK * len(images) // max(1, images.nbytes)))
 
@@ -515,7 +515,7 @@ def _maxima(
     """
     geometry = (x.shape[-2:], windows, kernel, stride, padding, dilation)
     out = np.empty((*x.shape[:-2], *windows), x.dtype)
-    positions = np.empty(out.shape, np.uint8 if kernel[0] * kernel[1] <= 256 else np.int32)
+    positions = np.empty(out.shape, position_type(kernel))
     lowest, first = _before_the_first(x.dtype), _first_pixels(*geometry)
 
     def compare(lo: int, hi: int) -> None:
@@ -527,8 +527,13 @@ def _maxima(
             np.maximum(place, better * positions.dtype.type(i), out=place)
             np.maximum(best, candidate, out=best)
 
-    run_blocks(compare, len(x), _block(x))
+    run_blocks(compare, len(x), images_per_block(x))
     return out, positions
+
+
+def position_type(kernel: Pair) -> Any:
+    """The smallest type that holds the positions in a window."""
+    return np.uint8 if kernel[0] * kernel[1] <= 256 else np.int32
 
 
 def _before_the_first(dtype: Any) -> Any:

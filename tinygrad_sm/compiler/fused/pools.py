@@ -15,7 +15,7 @@ import numpy as np
 
 from tinygrad_sm.ops import pooling
 from tinygrad_sm.ops.windows import Pair, extent
-from tinygrad_sm.threads import BLOCK, run_blocks
+from tinygrad_sm.threads import run_blocks
 
 Array = Any
 
@@ -24,20 +24,18 @@ def max_pool2d(
     x: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1
 ) -> tuple[Array, Array]:
     """The forward of the operation of that name: the same values and positions."""
-    windows, kernel, strides, pads, far = pooling._geometry(x, kernel_size, stride, padding, dilation)
+    windows, kernel, strides, pads, far = pooling.pooling_geometry(x, kernel_size, stride, padding, dilation)
     if pads != ((0, 0), (0, 0)) or x.dtype.char not in "fd":
         return pooling.max_pool2d.forward(x, kernel_size, stride, padding, dilation)  # type: ignore[no-any-return]
     images = np.ascontiguousarray(x).reshape(-1, *x.shape[-2:])
     out = np.empty((len(images), *windows), x.dtype)
-    positions = np.empty(out.shape, np.uint8 if kernel[0] * kernel[1] <= 256 else np.int32)
-
-    kind: Any = positions.dtype.type
-    maxima = _maxima(kernel, strides, far, kind)
+    positions = np.empty(out.shape, pooling.position_type(kernel))
+    maxima = _maxima(kernel, strides, far, pooling.position_type(kernel))
 
     def of_block(lo: int, hi: int) -> None:
         maxima(images[lo:hi], out[lo:hi], positions[lo:hi])
 
-    run_blocks(of_block, len(images), _block(images))
+    run_blocks(of_block, len(images), pooling.images_per_block(images))
     shape = (*x.shape[:-2], *windows)
     return out.reshape(shape), positions.reshape(shape)
 
@@ -52,7 +50,7 @@ def scatter_windows(
     dilation: Any = 1,
 ) -> Array:
     """The forward of the operation of that name."""
-    kernel, strides, pads, far = pooling._options(kernel_size, stride, padding, dilation)
+    kernel, strides, pads, far = pooling.pooling_options(kernel_size, stride, padding, dilation)
     overlap = any(step < reach for step, reach in zip(strides, extent(kernel, far), strict=True))
     if overlap or pads != ((0, 0), (0, 0)) or slope.dtype.char not in "fd":
         return pooling.scatter_windows.forward(slope, positions, size, kernel_size, stride, padding, dilation)
@@ -64,13 +62,8 @@ def scatter_windows(
     def of_block(lo: int, hi: int) -> None:
         scattered(slopes[lo:hi], places[lo:hi], out[lo:hi])
 
-    run_blocks(of_block, len(out), _block(out))
+    run_blocks(of_block, len(out), pooling.images_per_block(out))
     return out.reshape(*slope.shape[:-2], *size)
-
-
-def _block(images: Array) -> int:
-    """How many images make about a block."""
-    return max(1, int(BLOCK * len(images) // max(1, images.nbytes)))
 
 
 @functools.cache
