@@ -34,8 +34,8 @@ def forward_and_back(layers, last):
 
 
 sizes = {}
-print("size of the gradient at layer                zeros among   loss after   dead units of 640, and")
-print("                10        1    10 to 1       the outputs   50 steps     after one step too large")
+print("size of the gradient at layer         zeros in   loss after    dead  after one")
+print("                10        1    10 to 1 outputs     50 steps  of 640  huge step")
 for name in ACTIVATIONS:
     rng = np.random.default_rng(0)
     layers, last = [layer(name, rng) for _ in range(DEPTH)], nn.Linear(WIDTH, 10, generator=rng)
@@ -51,6 +51,6 @@ for name in ACTIVATIONS:
         dead.append(sum((each.data == 0).all(axis=0).sum() for each in outputs))
         optimizer.step()
     first, tenth = sizes[name][0], sizes[name][-1]
-    print(f"{name:8} {tenth:9.1e} {first:8.1e} {first / tenth:10.2g} {zeros:17.0%} ", end="")
-    print(f"{losses[50]:12.3f} {dead[50]:10} {dead[51]:12}")
+    print(f"{name:8} {tenth:9.1e} {first:8.1e} {first / tenth:10.2g} {zeros:7.0%} ", end="")
+    print(f"{losses[50]:12.3f} {dead[50]:8} {dead[51]:11}")
 print(train.chart({"Size of the gradient": sizes}, "activations.png", x=range(1, DEPTH + 1), x_label="Layer", log=True))

@@ -47,7 +47,7 @@ for step in range(STEPS + 1):
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
-print("Where each place of the answer (a line) looks (across: places 0 to 7), averaged over 64 sequences")
+print("Where each place of the answer (a line) looks (across), from 0 to 7:")
 print("   ".join(f"step {step:<11}" for step in watched).rstrip())
 for rows in zip(*[np.array(list(".:-+*#"))[np.rint(5 * each).astype(int)] for each in watched.values()], strict=True):
     print("   ".join("".join(np.repeat(row, 2)) for row in rows))
@@ -55,5 +55,5 @@ shown = rng.integers(10, size=(1000, LENGTH))
 with tg.no_grad():
     said = model(shown).data.argmax(axis=2)
 right = (said == shown[:, ::-1]).all(axis=1)
-print(f"\nshown {shown[0]}, said {said[0]}; of 1,000 new sequences {right.mean():.1%} are right")
+print(f"\nshown {shown[0]}, said {said[0]}\nof 1,000 new sequences {right.mean():.1%} are right")
 print(train.chart({"Loss": {"cross-entropy": losses}}, "attention_reverses.png"))

@@ -16,6 +16,8 @@ from tinygrad_sm import data, nn, optim, train
 
 EPOCHS, LR = 5, 0.15
 
+digits = data.load_mnist(sys.argv[1], part="test") if sys.argv[1:] else data.load_digits()
+training, test = digits.split(0.2, rng=0)
 
 LOSSES = {
     "squared error": lambda z, y: ((tg.sigmoid(z) - y) ** 2).sum(axis=-1).mean() / 2,
@@ -25,7 +27,7 @@ LOSSES = {
 print("One neuron, a = sigmoid(w x + b), with x = 1, that has to learn to say 0:")
 panels = {}
 for w, b in ((0.6, 0.9), (2.0, 2.0)):
-    panel = panels[f"Starting at {tg.sigmoid(np.array(w + b)):.2f}"] = {}
+    panel = panels[f"What the neuron says, from {tg.sigmoid(np.array(w + b)):.2f}"] = {}
     for name, loss_of in LOSSES.items():
         neuron, said = np.array([w, b]), []
         slope_of = tg.grad(lambda neuron, loss_of=loss_of: loss_of(neuron.sum(keepdims=True), np.zeros(1)))
@@ -36,8 +38,6 @@ for w, b in ((0.6, 0.9), (2.0, 2.0)):
         panel[name] = said
         print(f", says {said[0]:.2f}; after 50 steps {said[50]:.2f}, after 300 {said[-1]:.2f}")
 
-digits = data.load_mnist(sys.argv[1], part="test") if sys.argv[1:] else data.load_digits()
-training, test = digits.split(0.2, rng=0)
 print(f"\n{len(training)} digits, {EPOCHS} epochs, 30 sigmoids between, and a sigmoid for each class:")
 losses, right = {}, {}
 for name, loss_of in LOSSES.items():
@@ -56,4 +56,4 @@ for name, loss_of in LOSSES.items():
     shares = ", ".join(f"{share:.1f}" for share in right[name])
     print(f"  {name}: loss {losses[name][0]:.3f} -> {losses[name][-1]:.3f}, right {shares} %")
 panels["Loss on unseen digits, its start = 1"] = {name: np.divide(each, each[0]) for name, each in losses.items()}
-print(train.chart({**panels, "Right on unseen digits (%)": right}, "ce_vs_mse.png", x_label="Step or epoch"))
+print(train.chart({**panels, "Right on unseen digits (%)": right}, "ce_vs_mse.png", x_label="Step above, epoch below"))

@@ -53,7 +53,7 @@ across, down = np.linspace(-1.1, 1.1, 32), np.linspace(1.1, -1.1, 16)
 plane = np.array([(x, y) for y in down for x in across], dtype=np.float32)
 with no_grad():
     maps = [model(plane).data.argmax(axis=1).reshape(16, 32) for model in list(models.values())[1:]]
-print("What three linear layers make of the plane, and what they make of it with ReLU between:")
+print("The plane, as three linear layers part it, and with ReLU between them:")
 for left, right in zip(*maps, strict=True):
     print("".join(".:#"[i] for i in left), "  ", "".join(".:#"[i] for i in right))
 print(train.chart({"Loss": curves}, "linear_layers_collapse.png"))

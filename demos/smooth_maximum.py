@@ -40,16 +40,17 @@ def cross_entropy(s):
 
 
 losses, slopes = {}, {}
-print("loss and slope, where the right class scores   -2              1               4")
+print("loss and slope, if y scores:       -2               1.2                4")
 for loss in (margin, log_sum_exp, soft_plus, cross_entropy):
     losses[loss.__name__], slopes[loss.__name__] = loss(RIGHT), tg.grad(lambda s, loss=loss: loss(s).sum())(RIGHT)
     values, tangents = losses[loss.__name__], slopes[loss.__name__]
-    print(f"{loss.__name__:44}" + "".join(f"{values[i]:8.4f} {tangents[i]:6.3f} " for i in (20, 50, 80)))
+    print(f"  {loss.__name__:22}" + "".join(f"{values[i]:10.4f} {tangents[i] + 0.0:7.3f}" for i in (20, 52, 80)))
 assert np.allclose(losses["soft_plus"], losses["cross_entropy"], rtol=1e-12)
 
-print("\nThe temperature: softmax(s / T) of the scores 2, 1, 0.5 and -2, from the hard maximum to all alike")
+print("\nsoftmax(s / T) of the scores 2, 1, 0.5, -2, from the hard maximum to all alike;")
+print("on the right, how far the smooth loss is above the margin loss at most")
 for T in (0.01, 0.1, 0.5, 1.0, 2.0, 10.0, 1000.0):
     shares = "".join(f"{p:8.3f}" for p in tg.softmax(np.array([2.0, *OTHERS]) / T))
     distance = np.abs(soft_plus(RIGHT, T) - losses["margin"]).max()
-    print(f"  T = {T:7} {shares}   smooth loss at most {distance:.3f} above the margin loss")
+    print(f"  T = {T:7} {shares} {distance:16.3f}")
 print(train.chart({"Loss": losses, "Slope": slopes}, "smooth_maximum.png", x=RIGHT, x_label="Score of the right class"))

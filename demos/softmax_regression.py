@@ -34,7 +34,7 @@ for step in range(301):
         b -= 1.0 * b.grad
     W.grad = b.grad = None
 
-print("\nWhat speaks for (#) and against (-) a digit, and beside it the average of that digit (o):")
+print("\nWhat speaks for (#) and against (-) a digit, and beside it its average (o):")
 weights = np.array([".", "#", "-"])[np.sign(np.round(W.data.T / 1.2)).astype(int)].reshape(10, 8, 8)
 for digits in ((0, 1, 2), (3, 4, 7)):
     print("\n" + "".join(f"{digit:^22}" for digit in digits).rstrip())

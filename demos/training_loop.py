@@ -34,7 +34,7 @@ with no_grad():
     accuracy = np.mean(model(unseen.inputs).data.argmax(axis=1) == unseen.targets)
 print(f"accuracy on 300 points it has not seen: {accuracy:.1%}\n")
 
-print("What the network makes of the plane, and the points that it learned from (0, 1, 2):")
+print("What the network makes of the plane, and the points it learned from (0, 1, 2):")
 columns, rows = np.linspace(-1.2, 1.2, 61), np.linspace(1.2, -1.2, 27)
 plane = np.array([(column, row) for row in rows for column in columns], dtype=np.float32)
 with no_grad():

@@ -10,6 +10,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 DEMOS = sorted((ROOT / "demos").glob("*.py"))
 MAX_LINES = 59
+MAX_COLUMNS = 80
+# These print code with its lines, or the rows of a training run, which are as wide as they are.
+WIDE = {"gradient_of_softmax", "step_through", "compiled_step", "mlp_digits"}
 
 # Python imports a module of this name before it runs a demo. From then on it refuses to write outside of the folders
 # that WRITABLE names.
@@ -92,6 +95,8 @@ def test_demo_runs_alone(demo, tmp_path, plot_cache):
     result = run_script(demo, tmp_path, plot_cache)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip()
+    if demo.stem not in WIDE:
+        assert [line for line in result.stdout.splitlines() if len(line) > MAX_COLUMNS] == []
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,18 @@ def test_format_of_the_picture_is_checked(tmp_path):
         train.chart(CURVES, tmp_path / "curves.xyz")
 
 
+@pytest.mark.extra
+def test_a_curve_on_top_of_another_has_gaps(tmp_path):
+    curves = {
+        "below": [4.0, 2.0, 1.0],
+        "apart": [4.0, 3.0, 2.0],
+        "shorter": [4.0, 2.0],
+        "on top": [4.0, 2.0, 1.0 + 1e-9],
+    }
+    train.chart({"Loss": curves}, tmp_path / "loss.svg")
+    assert (tmp_path / "loss.svg").read_text().count("stroke-dasharray") == 2  # the curve, and its line in the legend
+
+
 def test_digits_without_matplotlib(tmp_path, monkeypatch):
     without_matplotlib(monkeypatch)
     text = train.chart(CURVES, tmp_path / "loss.png")

@@ -58,11 +58,14 @@ def chart(
         return in_digits(panels, log=log)
     for place, (title, curves) in enumerate(panels.items(), start=1):
         axes = figure.add_subplot(rows, columns, place)
-        for i, (label, values) in enumerate(curves.items(), start=1):
+        for i, (label, values) in enumerate(curves.items()):
             steps = range(len(values)) if x is None else x
             marker = "o" if len(values) < 20 else None
-            width = 1.6 + 0.6 * (len(curves) - i)  # so that curves on top of each other are seen
-            axes.plot(steps, values, label=label, linewidth=width, marker=marker, markersize=4)
+            # Curves on top of each other are seen: the earlier ones are wider, and one that hides another has gaps.
+            width = 1.6 + 0.6 * (len(curves) - 1 - i)
+            hides = any(_coincide(values, other) for other in list(curves.values())[:i])
+            style = "--" if hides else "-"
+            axes.plot(steps, values, style, label=label, linewidth=width, marker=marker, markersize=4)
         dress(axes, title, x_label)
         axes.set_yscale("log" if log else "linear")
         axes.legend(frameon=False)
@@ -86,6 +89,10 @@ def in_digits(panels: Mapping[str, Mapping[str, Sequence[float]]], *, log: bool 
             ends = f"{curves[label][0]:.4g} -> {curves[label][-1]:.4g}"
             lines.append(f"  {label:{width}}  {digits}   {ends}")
     return "\n".join(lines)
+
+
+def _coincide(values: Sequence[float], others: Sequence[float]) -> bool:
+    return len(values) == len(others) and np.allclose(values, others, rtol=1e-3, atol=0, equal_nan=True)
 
 
 def _heights(curves: Mapping[str, Sequence[float]], log: bool) -> dict[str, str]:
