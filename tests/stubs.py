@@ -39,7 +39,7 @@ def signature(op, method):
     """The parameters as they stand in a stub."""
     parts = ["self"] if method else []
     for parameter in list(inspect.signature(op).parameters.values())[1 if method else 0 :]:
-        kind = str(parameter.annotation)
+        kind = "Any" if parameter.annotation is inspect.Parameter.empty else str(parameter.annotation)
         for ours, meant in TYPES.items():
             kind = kind.replace(ours, meant)
         kind = "Any" if kind == "Any | None" else kind
