@@ -25,9 +25,9 @@ ROWS, CLASSES = 23, 7
 
 @pytest.fixture(autouse=True)
 def _tiny_blocks(monkeypatch):
-    """Arrays of more than 16 elements are large, and a block has 64 bytes; two threads."""
+    """Arrays of more than 16 elements are large, and a block has 16 as well; two threads."""
     monkeypatch.setattr(threads, "LARGE", 16)
-    monkeypatch.setattr(threads, "BLOCK", 64)
+    monkeypatch.setattr(threads, "BLOCK", 16)
     before = tg.get_num_threads()
     tg.set_num_threads(2)
     yield
@@ -188,7 +188,7 @@ CALLS = [(op, number) for op in FAMILY for number in range(len(op.samples))]
 @pytest.mark.parametrize(("op", "number"), CALLS, ids=[f"{op.name}-{number}" for op, number in CALLS])
 def test_samples_of_every_operation(op, number, monkeypatch, whole):
     monkeypatch.setattr(threads, "LARGE", 4)
-    monkeypatch.setattr(threads, "BLOCK", 16)
+    monkeypatch.setattr(threads, "BLOCK", 4)
     call = Call(op, number)
     assert_same(value_and_gradient(call, *call.arrays), whole(value_and_gradient, call, *call.arrays))
 
@@ -205,7 +205,7 @@ def test_rows_around_the_end_of_a_block(rows, whole):
 
 @pytest.mark.parametrize("shape", [(300, 2), (300, 128), (300, 129), (20, 500), (3, 9000), (2, 100_000), (400, 1)])
 def test_rows_of_any_length_in_blocks_of_the_usual_size(shape, monkeypatch, whole):
-    monkeypatch.setattr(threads, "BLOCK", 1 << 14)
+    monkeypatch.setattr(threads, "BLOCK", 1 << 12)
     x, y = logits(*shape, np.float32), labels(*shape)
     for f in (tg.softmax, tg.log_softmax, lambda x: tg.logsumexp(x, axis=1), lambda x: F.cross_entropy(x, y)):
         assert_same(value_and_gradient(f, x), whole(value_and_gradient, f, x), rtol=2e-5)

@@ -252,11 +252,11 @@ def test_evaluation_differentiates_by_everything_that_carries_a_gradient():
 
 @pytest.fixture
 def tiny_blocks(monkeypatch):
-    """Arrays of more than 16 elements are large, and a block has 64 bytes; two threads."""
+    """Arrays of more than 16 elements are large, and a block has 16 as well; two threads."""
     before = tg.get_num_threads()
     tg.set_num_threads(2)
     monkeypatch.setattr(threads, "LARGE", 16)
-    monkeypatch.setattr(threads, "BLOCK", 64)
+    monkeypatch.setattr(threads, "BLOCK", 16)
     yield
     tg.set_num_threads(before)
 

@@ -76,9 +76,7 @@ def slope_in_blocks(g: Array, x: Array, layout: Layout, weight: Array | None, me
 
     def kernel(lo: int, hi: int) -> None:
         slope, inverse = scratch.array(out, hi - lo, 1) if layout[-1] else out[lo:hi], inverses[lo:hi]
-        slope[...] = g_rows[lo:hi]
-        if weight is not None:
-            slope *= rows_of(weight, lo, hi)
+        np.multiply(g_rows[lo:hi], 1 if weight is None else rows_of(weight, lo, hi), out=slope)
         d = np.subtract(rows[lo:hi], rows[lo:hi, :1, :1], out=scratch.array(rows, hi - lo))
         d -= means[lo:hi]
         d *= dots(slope, d) * (inverse * inverse / d[0].size)

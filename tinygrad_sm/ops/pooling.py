@@ -28,7 +28,9 @@ from tinygrad_sm.ops.windows import (
     selection,
     shifts,
 )
-from tinygrad_sm.threads import BLOCK, run_blocks
+from tinygrad_sm.threads import run_blocks
+
+BLOCK = 1 << 19  # bytes of images at a time
 
 
 @primitive(
