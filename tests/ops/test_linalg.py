@@ -1,6 +1,7 @@
 """Matrix products of every combination of shapes against explicit loops, and their derivatives against closed forms."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -119,3 +120,20 @@ def test_linear_of_mixed_types_is_promoted_as_in_numpy():
     out.sum().backward()
     assert (x.grad.dtype, w.grad.dtype, b.grad.dtype) == (np.float32, np.float64, np.float32)
     assert F.linear(x, w.data.astype(np.float32), np.ones(2)).dtype == np.float64
+
+
+@pytest.mark.parametrize(("left", "right"), [((5, 2, 3), (3, 4)), ((2, 3), (5, 3, 4)), ((2, 3), (2, 1, 3, 2))], ids=str)
+def test_second_derivatives_where_many_matrices_meet_a_single_one(left, right):
+    rng = np.random.default_rng(0)
+    assert tg.gradcheck(tg.matmul, [rng.standard_normal(left), rng.standard_normal(right)], order=2)
+
+
+@pytest.mark.parametrize(("left", "right"), [((2000, 1, 50), (50, 50)), ((50, 50), (2000, 50, 1))], ids=str)
+def test_the_gradient_of_a_single_matrix_does_not_pass_through_one_for_each(left, right):
+    leaves = [Tensor(np.ones(shape), requires_grad=True) for shape in (left, right)]
+    out = (leaves[0] @ leaves[1]).sum()
+    tracemalloc.start()
+    out.backward()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10e6  # 2000 matrices of 50 x 50 take 40 megabytes
