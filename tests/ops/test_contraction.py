@@ -116,7 +116,7 @@ def test_einsum_of_any_letters(data):
 def test_einsum_is_one_node_of_the_tape_under_its_name():
     x, w = Tensor(np.ones((2, 3)), requires_grad=True), np.ones((3, 4))
     node = tg.einsum("ij,jk->ik", x, w).tape()[-1]
-    assert (node.name, node.kwargs) == ("einsum", {"subscripts": "ij,jk->ik", "optimize": False})
+    assert (node.name, node.kwargs) == ("einsum", {"subscripts": "ij,jk->ik", "optimize": True})
     assert [value.shape for value in node.args] == [(2, 3), (3, 4)]
     assert tg.einsum([x, w], "ij,jk->ik").tape()[-1].kwargs == node.kwargs
 
@@ -170,6 +170,7 @@ def test_einsum_of_one_operand_is_no_view_of_it():
         ("...i,...i", [(2, 3), (4, 3)], ShapeError, "'...' has length 2 in operand 0 (2, 3), 4 in operand 1"),
         ("ij->iz", [(2, 3)], ArgumentError, "'z' of the result occurs in no operand in 'ij->iz'"),
         ("ij->ii", [(2, 3)], ArgumentError, "'i' of the result occurs more than once in 'ij->ii'"),
+        ("...i->i", [(2, 3)], ShapeError, "the result of '...i->i' lacks the axes of '...'"),
         ("i1", [(2, 3)], ArgumentError, "'1' in the subscripts 'i1'"),
     ],
 )
