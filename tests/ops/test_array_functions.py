@@ -242,6 +242,8 @@ def test_take_in_its_modes():
     assert gradient(lambda x: np.take(x, Tensor([1, 1])), [1, 2]) == [0, 2]
     assert gradient(lambda x: np.take(x, np.zeros(0, int)), [1, 2]) == [0, 0]
     assert gradient(lambda x: np.take(x, []), [1, 2]) == [0, 0]
+    assert gradient(lambda x: np.take(x, [0, 0], axis=0), 5, [1, 10]) == 11  # a number, which has an axis for NumPy
+    assert gradient(lambda x: np.repeat(x, 2, axis=0), 5, [1, 10]) == 11
     with pytest.raises(BoundsError, match="take"):
         np.take(leaf([1, 2]), 2)
     for indices in (1.5, [0.0], [True, False]):  # which NumPy takes for integers

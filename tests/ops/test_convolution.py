@@ -213,6 +213,7 @@ IMAGES, WEIGHT = np.ones((2, 4, 5, 6)), np.ones((6, 2, 3, 3))
             r"\(O, C / 1, k\)",
         ),
         (lambda: tg.conv1d(IMAGES[0], np.ones((2, 5, 3)), stride=(1, 2)), r"stride=\(1, 2\)", "one axis"),
+        (lambda: tg.conv1d(IMAGES[0], np.ones((2, 5, 3)), padding=1.5), r"padding=.*1\.5", "whole number"),
     ],
 )
 def test_what_does_not_fit_is_named_with_a_remedy(call, message, remedy):

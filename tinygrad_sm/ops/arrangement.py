@@ -140,7 +140,7 @@ def repeat(x: Array, repeats: Any, axis: int | None = None) -> Array:
 
 @repeat.vjp("x")
 def repeat_vjp_x(g: Array, out: Array, x: Array, repeats: Any, axis: int | None = None) -> Array:
-    shape = (x.size,) if axis is None else x.shape
+    shape = (x.size,) if axis is None else x.shape or (1,)
     place = (axis or 0) % len(shape)
     if np.ndim(repeats) == 0:
         return g.reshape((*shape[: place + 1], int(repeats), *shape[place + 1 :])).sum(axis=place + 1).reshape(x.shape)

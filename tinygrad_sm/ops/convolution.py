@@ -477,7 +477,7 @@ def _one_row(stride: Any, padding: Any, dilation: Any, length: int) -> tuple[Pai
         if np.size(value) != 1:
             raise ArgumentError(f"{name}={value!r}", remedy="give one number: there is one axis")
     if not isinstance(padding, str):
-        padding = (0, int(np.ravel(padding)[0]))
+        padding = (0, _only(padding))
     strides, dilations = (1, _only(stride)), (1, _only(dilation))
     return strides, paddings(padding, (1, length), strides, dilations), dilations
 

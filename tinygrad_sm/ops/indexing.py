@@ -140,8 +140,9 @@ def take(x: Array, indices: Array, axis: int | None = None, mode: str = "raise")
 def take_vjp_x(g: Array, out: Array, x: Array, indices: Array, axis: int | None = None, mode: str = "raise") -> Array:
     if axis is None:
         return scatter_add(g, positions_within(indices, x.size, mode), (x.size,)).reshape(x.shape)
-    index = (slice(None),) * (axis % x.ndim) + (positions_within(indices, x.shape[axis], mode),)
-    return scatter_add(g, index, x.shape)
+    shape = x.shape or (1,)  # as NumPy has it
+    index = (slice(None),) * (axis % len(shape)) + (positions_within(indices, shape[axis], mode),)
+    return scatter_add(g, index, shape).reshape(x.shape)
 
 
 def whole(indices: Any) -> Array:
