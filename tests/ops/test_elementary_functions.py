@@ -160,6 +160,25 @@ def test_erf_is_exact_to_one_part_in_ten_to_the_fifteenth():
     assert np.isnan(tg.erf(np.array(NAN)))
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_erf_and_gelu_end_exactly(dtype):
+    far = np.array([-np.inf, -1e4, -40, -12, 12, 40, 1e4, np.inf], dtype)
+    np.testing.assert_array_equal(tg.erf(far), np.sign(far))
+    x = tg.Tensor(far, requires_grad=True)
+    y = tg.nn.functional.gelu(x)
+    y.sum().backward()
+    np.testing.assert_array_equal(y.data, np.maximum(far, 0))
+    np.testing.assert_allclose(x.grad, far > 0, rtol=0, atol=1e-30)
+
+
+def test_slope_of_expm1_in_its_tail():
+    x = tg.Tensor([-600.0, -40.0, 0.0], requires_grad=True)
+    (slope,) = tg.gradients(tg.expm1(x), [x], create_graph=True, cotangent=np.ones(3))
+    (second,) = tg.gradients(slope.sum(), [x])
+    for got in (slope, second):
+        np.testing.assert_allclose(got.data, [2.6503965530043108e-261, 4.248354255291589e-18, 1.0], rtol=1e-13)
+
+
 def test_erf_of_narrow_floats():
     x = grid()
     x = x[(np.abs(x) > 1e-37) & (np.abs(x) < 1e37)].astype(np.float32)

@@ -48,7 +48,7 @@ ERF_BELOW = (
     5.11014700247843e-10,
 )
 ERF_SLOPE = float(2 / np.sqrt(np.pi))
-ERF_IS_ONE = 5.95
+ERF_IS_ONE = 6.1  # where the formula rounds to exactly 1, so that gelu, which multiplies 1 + erf, vanishes far out
 ERF_IS_LINEAR = 1e-10  # below, where the square of x may underflow
 
 
