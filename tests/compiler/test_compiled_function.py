@@ -87,6 +87,28 @@ def test_a_gradient_inside_a_gradient():
         np.testing.assert_allclose(slope, expected_slope, rtol=1e-12)
 
 
+def test_a_gradient_inside_a_gradient_follows_a_tensor_from_outside():
+    w = Tensor([2.0, 3.0, 4.0], requires_grad=True)
+    inner = tg.grad(lambda x: ((w * x) ** 3).sum())
+    both = tg.value_and_grad(lambda x: (inner(x) ** 2).sum())
+    compiled = tg.compile(both)
+    compiled(A[0])
+    for change in (lambda: setattr(w, "data", np.ones(3)), lambda: setattr(w, "requires_grad", False)):
+        change()
+        for got, expected in zip(compiled(A[0]), both(A[0]), strict=True):
+            np.testing.assert_allclose(got, getattr(expected, "_data", expected))
+
+
+def test_an_argument_without_influence_gets_zeros_of_its_own():
+    compiled = tg.compile(tg.value_and_grad(lambda x, y: (x * 2).sum(), (0, 1)))
+    for _ in range(2):
+        _, (g, none) = compiled(A, B.astype(np.float32))
+        np.testing.assert_array_equal(g, np.full(A.shape, 2.0))
+        np.testing.assert_array_equal(none, np.zeros(B.shape))
+        assert none.dtype == np.float32
+        none[...] = 1  # nobody else's
+
+
 def test_a_model_to_predict_with_follows_its_weights():
     model = nn.MLP([3, 5, 2], generator=np.random.default_rng(0)).eval()
     predict = tg.compile(model)

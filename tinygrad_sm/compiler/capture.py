@@ -60,7 +60,7 @@ class Capture:
         bound, options = op.bind(args, kwargs) if op.variadic or kwargs else (args, kwargs)
         for each in bound:
             if isinstance(each, Tensor) and id(each._data) not in self.made:
-                self.sources[id(each._data)] = each
+                self.sources.setdefault(id(each._data), each)  # the user's own: a derivative wraps its array anew
         values = tuple(each._data if isinstance(each, Tensor) else each for each in bound)
         outs = tuple(each._data for each in (result if isinstance(result, tuple) else (result,)))
         self.made.update(map(id, outs))

@@ -129,7 +129,7 @@ class Lowering:
         for node in output.tape():
             mirrored[node] = self._mirrored(node, mirrored)
         residuals = {mirrored[node]: self.residuals.get(id(node.values[0])) for node in mirrored}
-        targets = [(mirrored[leaf._edge[0]], leaf._edge[1]) for leaf in leaves if leaf._edge]
+        targets = [(mirrored.get(leaf._edge[0], leaf._edge[0]), leaf._edge[1]) for leaf in leaves if leaf._edge]
         root: Edge = mirrored[output._edge[0]], output._edge[1]
         seed = np.ones(output.shape, output.dtype)
         with Sweep(root, seed, targets=targets, wrap=lambda value, edge: value) as sweep:
@@ -143,7 +143,8 @@ class Lowering:
                 sweep.contribution = contribution
                 if node.op.elementwise and isinstance(sweep.contribution, Traced):
                     self.tested.append(sweep.contribution.value)
-        gradients = [sweep.cotangents[target] for target in targets]
+        zeros = [np.zeros(leaf.shape, leaf.dtype) for leaf in leaves]  # for those that have no influence
+        gradients = [sweep.cotangents.get(target, none) for target, none in zip(targets, zeros, strict=True)]
         for gradient, leaf in zip(gradients, leaves, strict=True):
             if isinstance(gradient, Traced) and leaf.name:
                 gradient.value.name = f"g_{leaf.name}"
