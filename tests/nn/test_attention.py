@@ -124,7 +124,7 @@ def test_dropout_drops_weights_by_its_generator():
             r"query .* key \(5, 3, 4\) .* do not fit each other",
         ),
         (lambda q: nn.MultiHeadAttention(4, 3), "3 heads of 4 features"),
-        (lambda q: nn.MultiHeadAttention(4, 0), r"MultiHeadAttention\(4, 0\)"),
+        (lambda q: nn.MultiHeadAttention(4, 0), "MultiHeadAttention: num_heads=0"),
         (lambda q: nn.MultiHeadAttention(4, 2, dropout=1.5), "p=1.5"),
         (lambda q: nn.MultiHeadAttention(6, 2)(q), r"query \(2, 3, 4\) for embed_dim=6"),
         (lambda q: nn.MultiHeadAttention(4, 2)(q, q[..., :2]), "key"),

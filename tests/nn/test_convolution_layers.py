@@ -66,8 +66,9 @@ def test_pooling_layers_are_their_functions():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: nn.Conv2d(0, 2, 3), "Conv2d: 0 to 2 channels"),
+        (lambda: nn.Conv2d(0, 2, 3), "Conv2d: in_channels=0"),
         (lambda: nn.Conv2d(4, 6, 3, groups=4), "Conv2d: groups=4 does not divide 4 and 6"),
+        (lambda: nn.Conv1d(4, 6, (3, 5)), "Conv1d: kernel_size="),
         (lambda: nn.Conv2d(4, 6, 0), "Conv2d: kernel_size=0"),
         (lambda: nn.Conv2d(4, 6, 3, stride=0), "Conv2d: stride=0"),
         (lambda: nn.Conv2d(4, 6, 3, 2, "same"), 'Conv2d: padding="same" with stride=2'),

@@ -421,8 +421,8 @@ def test_an_mlp_starts_from_kaiming_for_rectifiers_and_from_xavier_for_others(ac
     [
         (([3],), r"MLP\(\[3\]\)", "input and the output"),
         (([],), r"MLP\(\[\]\)", "input and the output"),
-        (([3, 0, 2],), r"Linear\(3, 0\)", "at least 1"),
-        (([3, 2.5, 2],), r"Linear\(3, 2.5\)", "whole numbers"),
+        (([3, 0, 2],), r"Linear: out_features=0", "at least 1"),
+        (([3, 2.5, 2],), r"Linear: out_features=2.5", "whole numbers"),
         (([3, 4, 2], "rleu"), "'rleu'", "leaky_relu"),
         (([3, 4, 2], "linear"), "'linear'", "relu"),
     ],

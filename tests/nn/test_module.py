@@ -369,6 +369,15 @@ def test_a_tape_does_not_go_back_over_values_that_were_loaded_over():
     model(ROW).sum().backward()
 
 
+def test_an_array_in_the_place_of_a_parameter_or_buffer_is_refused_as_it_would_no_longer_be_trained_or_saved():
+    for layer, name in ((nn.Linear(2, 3), "weight"), (nn.BatchNorm1d(3), "running_mean")):
+        names = list(layer.state_dict())
+        with pytest.raises(errors.ArgumentError, match=f"{name} would no longer be a") as caught:
+            setattr(layer, name, np.zeros(3))
+        assert "nn." in caught.value.remedy
+        assert list(layer.state_dict()) == names
+
+
 # train, eval, zero_grad.
 
 
@@ -651,6 +660,7 @@ def test_the_repr_shows_what_is_inside():
     assert "  (heads.left): Scale()\n" in block
     assert repr(Scale()) == "Scale()"
     assert repr(nn.Sequential()) == "Sequential()"
+    assert repr(nn.Maxout(3, 2, 4)) == "Maxout(\n  3, 2, pieces=4\n  (linear): Linear(3, 8)\n)"
 
 
 # What a reader of calls learns: changes of the mode, and which modules ran.

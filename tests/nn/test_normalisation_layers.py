@@ -149,10 +149,12 @@ def test_layers_are_the_functions():
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: nn.BatchNorm1d(0), r"BatchNorm1d\(0\)"),
-        (lambda: nn.BatchNorm1d(2.0), r"BatchNorm1d\(2.0\)"),
-        (lambda: nn.LayerNorm((3, 0)), r"LayerNorm\(3, 0\)"),
-        (lambda: nn.LayerNorm(()), r"LayerNorm\(\)"),
+        (lambda: nn.BatchNorm1d(0), r"BatchNorm1d: num_features=0"),
+        (lambda: nn.BatchNorm1d(2.0), r"BatchNorm1d: num_features=2.0"),
+        (lambda: nn.LayerNorm((3, 0)), r"LayerNorm: normalized_shape=\(3, 0\)"),
+        (lambda: nn.LayerNorm(True), "LayerNorm: normalized_shape=True"),
+        (lambda: nn.LayerNorm(2.0), "LayerNorm: normalized_shape=2.0"),
+        (lambda: nn.LayerNorm(()), r"LayerNorm: normalized_shape=\(\)"),
         (lambda: nn.GroupNorm(2, 5), "num_groups=2 of 5 channels"),
         (lambda: nn.BatchNorm1d(3)(np.ones((4, 2))), r"x \(4, 2\) does not fit num_features=3"),
         (lambda: nn.BatchNorm1d(3)(np.ones((4, 3, 2, 2))), r"x \(4, 3, 2, 2\) does not fit"),

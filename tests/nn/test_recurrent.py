@@ -123,7 +123,9 @@ def test_the_rectifier_along_a_sequence():
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: nn.RNNCell(0, 2), r"RNNCell\(0, 2\)"),
+        (lambda: nn.RNNCell(0, 2), "RNNCell: input_size=0"),
+        (lambda: nn.RNN(3, 4, 2), "RNN: num_layers=2"),
+        (lambda: nn.LSTM(3, 4, bidirectional=True), "LSTM: num_layers=1, bidirectional=True"),
         (lambda: nn.RNNCell(2, 2, nonlinearity="sin"), "nonlinearity='sin'"),
         (lambda: nn.GRUCell(3, 2)(np.ones((4, 2))), r"x \(4, 2\) does not fit input_size=3"),
         (lambda: nn.GRUCell(3, 2)(np.ones((4, 3)), np.ones((5, 2))), r"state \(5, 2\) for x \(4, 3\)"),

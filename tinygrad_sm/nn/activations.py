@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_sm.errors import ArgumentError
 from tinygrad_sm.nn import functional as F
 from tinygrad_sm.nn.module import Module, Parameter
+from tinygrad_sm.nn.sizes import check_sizes
 
 
 class ReLU(Module):
@@ -241,13 +241,6 @@ class GLU(Module):
 
     def extra_repr(self) -> str:
         return f"axis={self.axis}"
-
-
-def check_sizes(layer: str, **sizes: Any) -> None:
-    """Refuse sizes that are no whole numbers of at least 1."""
-    for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-            raise ArgumentError(f"{layer}: {name}={size!r}", remedy="pass a whole number of at least 1")
 
 
 ACTIVATIONS: dict[str, type[Module]] = {

@@ -14,7 +14,8 @@ from tinygrad_sm.nn import functional as F
 from tinygrad_sm.nn.activations import GELU
 from tinygrad_sm.nn.layers import Dropout, Linear, Sequential
 from tinygrad_sm.nn.module import Module
-from tinygrad_sm.nn.normalisation import LayerNorm, check_sizes
+from tinygrad_sm.nn.normalisation import LayerNorm
+from tinygrad_sm.nn.sizes import check_sizes
 from tinygrad_sm.operand import as_floating
 
 
@@ -23,8 +24,9 @@ class MultiHeadAttention(Module):
 
     Args: embed_dim: features E, num_heads: divides E; dropout: probability of dropping a weight; bias=False leaves the
     biases out. Called with query (..., L, E), key (..., S, E), the query by default (self-attention), value, the key by
-    default; attn_mask broadcasts to (..., num_heads, L, S); see `F.scaled_dot_product_attention`. Returns (..., L, E).
-    Raises ArgumentError unless num_heads divides embed_dim.
+    default; attn_mask broadcasts to (..., num_heads, L, S), so write mask[:, None] of one (N, L, S): booleans are true
+    to attend (PyTorch's MultiheadAttention wants the opposite), floats are added. Returns (..., L, E).
+    Raises ArgumentError unless num_heads divides embed_dim. See `F.scaled_dot_product_attention`.
 
     >>> MultiHeadAttention(8, 2)(np.ones((5, 3, 8), np.float32), is_causal=True).shape
     (5, 3, 8)
@@ -40,7 +42,7 @@ class MultiHeadAttention(Module):
         dtype: Any = np.float32,
         generator: np.random.Generator | None = None,
     ) -> None:
-        check_sizes("MultiHeadAttention", embed_dim, num_heads)
+        check_sizes("MultiHeadAttention", embed_dim=embed_dim, num_heads=num_heads)
         if embed_dim % num_heads:
             problem = f"MultiHeadAttention: {num_heads} heads of {embed_dim} features"
             raise ArgumentError(problem, remedy="embed_dim must be a multiple of num_heads")
@@ -78,7 +80,8 @@ class MultiHeadAttention(Module):
         return np.swapaxes(split, -2, -3)
 
     def extra_repr(self) -> str:
-        return f"{self.embed_dim}, {self.num_heads}"
+        dropout = f", dropout={self.dropout}" if self.dropout else ""
+        return f"{self.embed_dim}, {self.num_heads}{dropout}"
 
 
 class TransformerBlock(Module):
@@ -104,7 +107,9 @@ class TransformerBlock(Module):
         dtype: Any = np.float32,
         generator: np.random.Generator | None = None,
     ) -> None:
+        check_sizes("TransformerBlock", embed_dim=embed_dim)
         hidden = 4 * embed_dim if hidden is None else hidden
+        check_sizes("TransformerBlock", hidden=hidden)
         self.norm1 = LayerNorm(embed_dim, dtype=dtype)
         self.attention = MultiHeadAttention(embed_dim, num_heads, dropout, dtype=dtype, generator=generator)
         self.norm2 = LayerNorm(embed_dim, dtype=dtype)
@@ -135,7 +140,7 @@ class PositionalEncoding(Module):
     """
 
     def __init__(self, embed_dim: int, max_length: int = 1000) -> None:
-        check_sizes("PositionalEncoding", embed_dim, max_length)
+        check_sizes("PositionalEncoding", embed_dim=embed_dim, max_length=max_length)
         positions = np.arange(max_length)[:, None]
         angles = positions / 10000 ** (np.arange(0, embed_dim, 2) / embed_dim)
         self.table = np.empty((max_length, embed_dim))

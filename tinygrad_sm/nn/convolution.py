@@ -10,6 +10,7 @@ import numpy as np
 from tinygrad_sm.errors import ArgumentError, TinygradError
 from tinygrad_sm.nn import functional as F
 from tinygrad_sm.nn.module import Module, Parameter
+from tinygrad_sm.nn.sizes import check_sizes
 from tinygrad_sm.ops.windows import paddings, pair
 from tinygrad_sm.randomness import generator_or_default
 
@@ -28,10 +29,8 @@ class Convolution(Module):
         dtype: Any,
         generator: np.random.Generator | None,
     ) -> None:
-        name, sizes = type(self).__name__, (in_channels, out_channels, groups)
-        if not all(isinstance(size, (int, np.integer)) and size > 0 for size in sizes):
-            remedy = "channels and groups must be whole numbers of at least 1"
-            raise ArgumentError(f"{name}: {in_channels} to {out_channels} channels in groups={groups}", remedy=remedy)
+        name = type(self).__name__
+        check_sizes(name, in_channels=in_channels, out_channels=out_channels, groups=groups)
         if in_channels % groups or out_channels % groups:
             what = f"{name}: groups={groups} does not divide {in_channels} and {out_channels} channels"
             raise ArgumentError(what, remedy="take a divisor of both")
@@ -76,8 +75,10 @@ class Conv1d(Convolution):
         dtype: Any = np.float32,
         generator: np.random.Generator | None = None,
     ) -> None:
-        length = kernel_size[0] if isinstance(kernel_size, tuple) and len(kernel_size) == 1 else kernel_size
-        (length, _), _ = _checked(self, length, stride, padding, dilation)
+        if any(np.ndim(option) for option in (kernel_size, stride, padding, dilation)):
+            options = f"kernel_size={kernel_size}, stride={stride}, padding={padding}, dilation={dilation}"
+            raise ArgumentError(f"Conv1d: {options}", remedy="give one number each: there is one axis")
+        (length, _), _ = _checked(self, kernel_size, stride, padding, dilation)
         super().__init__(in_channels, out_channels, (length,), groups, bias, False, dtype, generator)
         self.stride, self.padding, self.dilation = stride, padding, dilation
 

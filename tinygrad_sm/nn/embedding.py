@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_sm.nn import functional as F
-from tinygrad_sm.nn.activations import check_sizes
 from tinygrad_sm.nn.module import Module, Parameter
+from tinygrad_sm.nn.sizes import check_sizes
 from tinygrad_sm.randomness import generator_or_default
 
 

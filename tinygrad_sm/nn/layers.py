@@ -14,6 +14,7 @@ from tinygrad_sm.nn import functional as F
 from tinygrad_sm.nn import init
 from tinygrad_sm.nn.activations import ACTIVATIONS
 from tinygrad_sm.nn.module import Module, Parameter
+from tinygrad_sm.nn.sizes import check_sizes
 from tinygrad_sm.randomness import generator_or_default
 
 
@@ -40,8 +41,7 @@ class Linear(Module):
         generator: np.random.Generator | None = None,
     ) -> None:
         shape = (in_features, out_features)
-        if not all(isinstance(size, (int, np.integer)) and size > 0 for size in shape):
-            raise ArgumentError(f"Linear{shape}", remedy="both sizes must be whole numbers of at least 1")
+        check_sizes("Linear", in_features=in_features, out_features=out_features)
         generator = generator_or_default(generator)
         bound = 1 / math.sqrt(in_features)
         if initial:

@@ -8,9 +8,9 @@ import numpy as np
 
 from tinygrad_sm.nn import functional as F
 from tinygrad_sm.nn import init
-from tinygrad_sm.nn.activations import check_sizes
 from tinygrad_sm.nn.layers import Linear
 from tinygrad_sm.nn.module import Module
+from tinygrad_sm.nn.sizes import check_sizes
 
 
 class Maxout(Module):

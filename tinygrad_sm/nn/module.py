@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tinygrad_sm.effects import note_overwrite
 from tinygrad_sm.engine.tape import RUNNING
 from tinygrad_sm.engine.tensor import Tensor
-from tinygrad_sm.errors import GradientError, StateError
+from tinygrad_sm.errors import ArgumentError, GradientError, StateError
 from tinygrad_sm.location import PACKAGE, caller
 from tinygrad_sm.operand import plain
 from tinygrad_sm.state import fitted
@@ -110,7 +110,12 @@ class Module:
         cls._built_in = cls.__module__.startswith(f"{PACKAGE}.")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if getattr(self, name, None) is not value:
+        old = getattr(self, name, None)
+        if isinstance(old, (Parameter, Buffer)) and isinstance(value, (np.ndarray, np.generic, float)):
+            kind = type(old).__name__
+            remedy = f"wrap it in nn.{kind}(...), or write its values in place: .{name}.data[...] = values"
+            raise ArgumentError(f"{type(self).__name__}.{name} would no longer be a {kind}", remedy=remedy)
+        if old is not value:
             global _changes
             _changes = _next_change()
         super().__setattr__(name, value)
@@ -203,8 +208,10 @@ class Module:
     @reprlib.recursive_repr()
     def __repr__(self) -> str:
         lines = [f"  ({path}): {child!r}".replace("\n", "\n  ") for path, child in self._named_children()]
+        own = self.extra_repr()
         if not lines:
-            return f"{type(self).__name__}({self.extra_repr()})"
+            return f"{type(self).__name__}({own})"
+        lines = [f"  {own}", *lines] if own else lines
         return "\n".join([f"{type(self).__name__}(", *lines, ")"])
 
 

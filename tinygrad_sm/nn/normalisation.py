@@ -10,6 +10,7 @@ import numpy as np
 from tinygrad_sm.errors import ArgumentError, ShapeError
 from tinygrad_sm.nn import functional as F
 from tinygrad_sm.nn.module import Buffer, Module, Parameter
+from tinygrad_sm.nn.sizes import check_sizes
 from tinygrad_sm.ops.normalisation import layer_shape
 
 
@@ -29,7 +30,7 @@ class _BatchNorm(Module):
         *,
         dtype: Any = np.float32,
     ) -> None:
-        check_sizes(type(self).__name__, num_features)
+        check_sizes(type(self).__name__, num_features=num_features)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.weight = Parameter(np.ones(num_features), dtype=dtype) if affine else None
         self.bias = Parameter(np.zeros(num_features), dtype=dtype) if affine else None
@@ -106,8 +107,8 @@ class LayerNorm(Module):
         *,
         dtype: Any = np.float32,
     ) -> None:
+        check_sizes("LayerNorm", normalized_shape=normalized_shape)
         self.normalized_shape = layer_shape(normalized_shape)
-        check_sizes("LayerNorm", *self.normalized_shape)
         self.eps = eps
         self.weight = Parameter(np.ones(self.normalized_shape), dtype=dtype) if elementwise_affine else None
         has_bias = elementwise_affine and bias
@@ -133,7 +134,7 @@ class GroupNorm(Module):
     def __init__(
         self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, *, dtype: Any = np.float32
     ) -> None:
-        check_sizes("GroupNorm", num_groups, num_channels)
+        check_sizes("GroupNorm", num_groups=num_groups, num_channels=num_channels)
         if num_channels % num_groups:
             remedy = "pass a divisor of the number of channels"
             raise ArgumentError(f"GroupNorm: num_groups={num_groups} of {num_channels} channels", remedy=remedy)
@@ -150,10 +151,3 @@ class GroupNorm(Module):
 
     def extra_repr(self) -> str:
         return f"{self.num_groups}, {self.num_channels}, eps={self.eps}"
-
-
-def check_sizes(name: str, *sizes: Any) -> None:
-    """Refuse what cannot be a number of features."""
-    if not sizes or not all(isinstance(size, (int, np.integer)) and size > 0 for size in sizes):
-        shown = ", ".join(map(repr, sizes))
-        raise ArgumentError(f"{name}({shown})", remedy="sizes must be whole numbers of at least 1")

@@ -14,7 +14,7 @@ import numpy as np
 from tinygrad_sm.errors import ArgumentError, ShapeError
 from tinygrad_sm.nn import functional as F
 from tinygrad_sm.nn.module import Module, Parameter
-from tinygrad_sm.nn.normalisation import check_sizes
+from tinygrad_sm.nn.sizes import check_sizes
 from tinygrad_sm.operand import as_floating
 from tinygrad_sm.ops import stack
 from tinygrad_sm.randomness import generator_or_default
@@ -34,7 +34,7 @@ class _Cell(Module):
         dtype: Any = np.float32,
         generator: np.random.Generator | None = None,
     ) -> None:
-        check_sizes(type(self).__name__, input_size, hidden_size)
+        check_sizes(type(self).__name__, input_size=input_size, hidden_size=hidden_size)
         self.input_size, self.hidden_size = input_size, hidden_size
         generator, bound, width = generator_or_default(generator), 1 / math.sqrt(hidden_size), self._gates * hidden_size
 
@@ -96,6 +96,9 @@ class RNNCell(_Cell):
             raise ArgumentError(f"RNNCell: nonlinearity={nonlinearity!r}", remedy='pass "tanh" or "relu"')
         super().__init__(input_size, hidden_size, bias, dtype=dtype, generator=generator)
         self.nonlinearity = nonlinearity
+
+    def extra_repr(self) -> str:
+        return super().extra_repr() + (', nonlinearity="relu"' if self.nonlinearity == "relu" else "")
 
     def forward(self, x: Any, h: Any = None) -> Any:
         h = self._checked(x, h)
@@ -161,18 +164,24 @@ class _Recurrent(Module):
     """A cell taken along a sequence."""
 
     _cell: type[_Cell]
+    _options: frozenset[str] = frozenset()  # those of the cell
 
     def __init__(
         self,
         input_size: int,
         hidden_size: int,
+        num_layers: int = 1,
+        *,
         bias: bool = True,
         batch_first: bool = False,
-        *,
         dtype: Any = np.float32,
         generator: np.random.Generator | None = None,
         **options: Any,
     ) -> None:
+        if num_layers != 1 or not options.keys() <= self._options:
+            given = [f"num_layers={num_layers!r}", *(f"{name}={value!r}" for name, value in options.items())]
+            remedy = "it is one layer in one direction: stack them, each with the outputs of the one before for its x"
+            raise ArgumentError(f"{type(self).__name__}: {', '.join(given)}", remedy=remedy)
         self.cell = self._cell(input_size, hidden_size, bias, dtype=dtype, generator=generator, **options)
         self.batch_first = batch_first
 
@@ -190,12 +199,16 @@ class _Recurrent(Module):
             hidden.append(state[0] if isinstance(state, tuple) else state)
         return stack(hidden, axis), state
 
+    def extra_repr(self) -> str:
+        return "batch_first=True" if self.batch_first else ""
+
 
 class RNN(_Recurrent):
     """An `RNNCell` along sequences: x (T, N, I), or (N, T, I) with batch_first=True, and the state to start from.
 
-    Returns the hidden states of all steps, (T, N, H) or (N, T, H), and the last state as the cell gives it. Other
-    arguments are the cell's, such as nonlinearity="relu".
+    Returns the hidden states of all steps, (T, N, H) or (N, T, H), and the last state as the cell gives it. Options are
+    the cell's, such as nonlinearity="relu". Raises ArgumentError for num_layers other than 1, bidirectional=True and
+    the like: stack layers instead.
 
     >>> out, h = RNN(3, 2)(np.ones((5, 4, 3), np.float32))
     >>> out.shape, h.shape
@@ -203,6 +216,7 @@ class RNN(_Recurrent):
     """
 
     _cell = RNNCell
+    _options = frozenset({"nonlinearity"})
 
 
 class GRU(_Recurrent):
