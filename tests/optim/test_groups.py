@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
+import tinygrad_sm as tg
 from tinygrad_sm import Tensor, errors, optim
 
 
@@ -181,3 +182,123 @@ def test_a_copy_has_groups_of_its_own(clone):
     before = [p.data.copy() for p in other.params]
     other.step()
     assert [np.array_equal(p.data, old) for p, old in zip(other.params, before, strict=True)] == [True, True, False]
+
+
+def gradient_of(optimizer, seed):
+    rng = np.random.default_rng(seed)
+    for p in optimizer.params:
+        p.grad = rng.normal(size=p.shape)
+
+
+@pytest.mark.parametrize("make", [optim.SGD, optim.Adam, optim.RMSprop])
+def test_a_group_that_is_added_moves_as_by_an_optimiser_of_its_own(make):
+    a, b, twin = leaf(1.0, 2.0), leaf(3.0), leaf(3.0)
+    optimizer, other = make([a], lr=0.1), make([twin], lr=0.05, weight_decay=0.1)
+    one_step(optimizer)
+    optimizer.add_param_group({"params": b, "lr": 0.05, "weight_decay": 0.1})
+    for seed in range(3):
+        gradient_of(optimizer, seed)
+        twin.grad = b.grad.copy()
+        optimizer.step()
+        other.step()
+        np.testing.assert_array_equal(b.data, twin.data)
+    resumed = make([leaf(*a.data.tolist())], lr=0.7)
+    resumed.add_param_group({"params": leaf(*b.data.tolist()), "weight_decay": 0.1})
+    resumed.load_state_dict(optimizer.state_dict())
+    for each in (optimizer, resumed):
+        gradient_of(each, 9)
+        each.step()
+    assert [p.data.tolist() for p in resumed.params] == [p.data.tolist() for p in optimizer.params]
+
+
+@pytest.mark.parametrize(
+    ("group", "error", "message"),
+    [
+        (None, errors.DTypeError, "None, not a group"),
+        ({}, errors.ArgumentError, "group 1 has no parameters"),
+        ({"params": leaf(1.0), "rate": 1}, errors.ArgumentError, "group 1 sets 'rate'"),
+        ({"params": leaf(1.0), "lr": -1.0}, errors.ArgumentError, "negative learning rate"),
+        ({"params": [leaf(1.0), 3]}, errors.ArgumentError, "parameter 2 is 3"),
+        ({"params": Tensor([1.0])}, errors.GradientError, "parameter 1 is not a leaf"),
+    ],
+)
+def test_a_group_that_is_refused_changes_nothing(group, error, message):
+    w = leaf(1.0)
+    optimizer = optim.SGD([w], lr=0.1)
+    with pytest.raises(error, match=message) as caught:
+        optimizer.add_param_group(group)
+    assert caught.value.remedy
+    with pytest.raises(errors.ArgumentError, match="twice"):
+        optimizer.add_param_group({"params": [w]})
+    assert len(optimizer.param_groups) == 1
+    assert one_step(optimizer) == [[0.9]]
+    with pytest.raises(errors.ArgumentError, match="no groups"):
+        optim.LBFGS([w]).add_param_group({"params": leaf(1.0)})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda o: optim.StepLR(o, 2),
+        lambda o: optim.CosineAnnealingLR(o, 9, 0.01),
+        lambda o: optim.OneCycleLR(o, 0.5, 9),
+        lambda o: optim.ReduceLROnPlateau(o, factor=0.5, patience=0, min_lr=0.001),
+        lambda o: optim.SequentialLR(o, [optim.LinearWarmup(o, 2, per_step=True), optim.OneCycleLR(o, 0.3, 9)], [3]),
+    ],
+)
+def test_a_schedule_takes_in_a_group_that_is_added(make):
+    def made():
+        optimizer = optim.SGD([leaf(1.0)], lr=0.1, momentum=0.9)
+        return optimizer, make(optimizer)
+
+    optimizer, schedule = made()
+    for _ in range(2):
+        schedule.step(1.0)
+    optimizer.add_param_group({"params": leaf(2.0)})
+    assert len(schedule.get_last_lr()) == 2
+    rates = []
+    for _ in range(4):
+        schedule.step(1.0)
+        rates.append(optimizer.group_rates())
+    assert all(first == second for first, second in rates)
+    assert len({first for first, _ in rates}) > 1
+    resumed, again = made()
+    resumed.add_param_group({"params": leaf(2.0)})
+    resumed.load_state_dict(optimizer.state_dict())
+    again.load_state_dict(schedule.state_dict())
+    for each in (schedule, again):
+        each.step(1.0)
+    assert resumed.group_rates() == optimizer.group_rates()
+
+
+def test_a_schedule_with_one_value_for_each_group_refuses_another():
+    for make in (
+        lambda o: optim.OneCycleLR(o, [0.5], 9),
+        lambda o: optim.ReduceLROnPlateau(o, min_lr=[0.1]),
+    ):
+        optimizer = optim.SGD([leaf(1.0)], lr=0.1, momentum=0.9)
+        schedule = make(optimizer)
+        optimizer.add_param_group({"params": leaf(2.0)})
+        with pytest.raises(errors.ArgumentError, match=r"1 values of m.._lr for 2 groups") as caught:
+            schedule.step(1.0)
+        assert "one number for all" in caught.value.remedy
+
+
+def test_a_compiled_step_trains_a_group_that_is_added():
+    a, b, twins = leaf(1.0), leaf(2.0), (leaf(1.0), leaf(2.0))
+
+    def loss_of(p, q):
+        return lambda x: ((p * q - x) ** 2).sum()
+
+    optimizer, eager = optim.SGD([a], lr=0.1), optim.SGD([twins[0]], lr=0.1)
+    step, loss = tg.compile_step(loss_of(a, b), optimizer), loss_of(*twins)
+    for i in range(6):
+        if i == 3:
+            optimizer.add_param_group({"params": b, "lr": 0.02})
+            eager.add_param_group({"params": twins[1], "lr": 0.02})
+        step(np.array([5.0]))
+        for p in twins:
+            p.grad = None
+        loss(np.array([5.0])).backward()
+        eager.step()
+        assert [a.data.tolist(), b.data.tolist()] == [p.data.tolist() for p in twins]

@@ -11,7 +11,7 @@ import pytest
 
 import tinygrad_sm.nn.functional as F
 from tinygrad_sm import data, nn, optim
-from tinygrad_sm.errors import FileError, StateError
+from tinygrad_sm.errors import ArgumentError, FileError, ShapeError, StateError
 from tinygrad_sm.randomness import seed
 from tinygrad_sm.train import Trainer, checkpoint, load_checkpoint, save_checkpoint
 
@@ -352,3 +352,37 @@ def test_ctrl_c_in_a_process_of_its_own(tmp_path):
     reference.fit(moons, epochs=done + 3)
     for name, value in reference.model.state_dict().items():
         np.testing.assert_array_equal(value, resumed.model.state_dict()[name])
+
+
+def test_drop_last_trains_on_full_batches_alone_and_resumes_to_the_same_bits(tmp_path):
+    path, seen = tmp_path / "c.npz", []
+
+    def loss(output, targets):
+        seen.append(len(targets))
+        return F.cross_entropy(output, targets)
+
+    whole = reseeded(trainer_of, tmp_path / "whole.npz", loss=loss, drop_last=True)
+    fit(whole)
+    assert seen == [13, 13, 13, 40] * EPOCHS  # evaluation takes every example
+    fit(reseeded(trainer_of, path, drop_last=True), epochs=2)
+    resumed = trainer_of(path, drop_last=True)
+    fit(resumed, resume=True)
+    assert_same(state_of(resumed), state_of(whole))
+    with pytest.raises(StateError, match="had drop_last"):
+        fit(trainer_of(path), resume=True)
+    with pytest.raises(ArgumentError, match="drop_last leaves nothing of 50"):
+        fit(trainer_of(None, batch_size=51, drop_last=True))
+
+
+def test_a_last_batch_of_one_is_refused_by_batch_norm_which_names_the_remedy():
+    model = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    for drop in (False, True):
+        trainer = Trainer(
+            model, optim.SGD(model.parameters(), 0.1), batch_size=7, progress=False, drop_last=drop
+        )  # 50 = 7 * 7 + 1
+        if drop:
+            trainer.fit(TRAIN, epochs=1)
+        else:
+            with pytest.raises(ShapeError, match="two values per channel") as caught:
+                trainer.fit(TRAIN, epochs=1)
+            assert "drop_last=True" in caught.value.remedy

@@ -86,6 +86,7 @@ class Made:
     def _expect_settings(self, optimizer: Optimizer, moved: Collection[str]) -> None:
         """Make a condition of each setting, and of the type alone of those that are given with each call."""
         conditions, name = self._conditions, self._conditions.name(optimizer)
+        conditions.equal(f"len({name}.params)", len(optimizer.params))  # more with add_param_group
         for own in optimizer.own_settings():
             owned = f"{conditions.name(own)}.get" if own or len(optimizer.own_settings()) > 1 else ""
             for setting in ("lr", *(each for each, _ in optimizer.settings() if each not in moved)):

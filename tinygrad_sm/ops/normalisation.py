@@ -405,7 +405,7 @@ def batch_norm(
     x = as_floating(x)
     check_channels(x, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     if values_per_channel(x.shape) < 2:
-        remedy = "choose a batch size that leaves no batch of one, or switch the model to eval()"
+        remedy = "pass drop_last=True to Trainer or data.batches, another batch size, or switch the model to eval()"
         raise ShapeError(f"x {x.shape} has no two values per channel to tell a variance from", remedy=remedy)
     if in_blocks(x):
         weight, bias = of_channels(weight), of_channels(bias)

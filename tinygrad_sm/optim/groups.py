@@ -44,7 +44,7 @@ class ParamGroup(MutableMapping[str, Any]):
 
     def __setitem__(self, name: str, value: Any) -> None:
         if name == "params":
-            remedy = "make an optimiser of the new groups"
+            remedy = "make an optimiser of the new groups, or add one with add_param_group"
             raise ArgumentError("the parameters of a group cannot be replaced", remedy=remedy)
         if name not in list(self):
             known = ", ".join(list(self)[1:])
@@ -69,19 +69,20 @@ class ParamGroup(MutableMapping[str, Any]):
         return f"<group of {len(self['params'])} parameters, {shown}>"
 
 
-def divided(optimizer: Any, params: Sequence[Any]) -> tuple[list[Any], list[int], list[dict[str, Any]]]:
+def divided(optimizer: Any, params: Sequence[Any], first: int = 0) -> tuple[list[Any], list[int], list[dict[str, Any]]]:
     """Parameters or groups of them: a list of all, the number of each one's group, and the groups' own settings.
 
-    Raises ArgumentError for a group without parameters, and for a setting that the optimiser does not take.
+    Args: first: the number of the first group. Raises ArgumentError for a group without parameters, and for a setting
+    that the optimiser does not take.
     """
     groups = [each for each in params if isinstance(each, Mapping)]
     if not groups:
-        return list(params), [0] * len(params), [{}]
+        return list(params), [first] * len(params), [{}]
     if len(groups) < len(params):
         raise ArgumentError(f"{optimizer}: parameters beside groups", remedy=GROUPS)
     found: list[Any] = []
     member: list[int] = []
-    for number, group in enumerate(groups):
+    for number, group in enumerate(groups, first):
         given = group.get("params", ())
         single = isinstance(given, Tensor) or not isinstance(given, Iterable)
         own = [given] if single else list(given)
@@ -90,7 +91,7 @@ def divided(optimizer: Any, params: Sequence[Any]) -> tuple[list[Any], list[int]
         found += own
         member += [number] * len(own)
     names = _settings_of(optimizer)
-    for number, group in enumerate(groups):
+    for number, group in enumerate(groups, first):
         unknown = [name for name in group if name != "params" and names is not None and name not in names]
         if unknown:
             known = ", ".join(names or ())

@@ -57,9 +57,12 @@ class LBFGS(Optimizer):
         self.line_search_fn = line_search_fn
         super().__init__(params, lr)
         if len(self.param_groups) > 1:
-            remedy = "pass model.parameters(): its direction is one for all of them"
-            raise ArgumentError("LBFGS: takes no groups of parameters", remedy=remedy)
+            raise _no_groups()
         self._memory = _Memory()
+
+    def add_param_group(self, group: Mapping[str, Any]) -> None:
+        """Raise ArgumentError: its direction is one for all parameters."""
+        raise _no_groups()
 
     def check_settings(self) -> None:
         super().check_settings()
@@ -185,6 +188,11 @@ class LBFGS(Optimizer):
     def __getstate__(self) -> dict[str, Any]:
         memory = _Memory.of({name: np.array(value) for name, value in self._memory.state(self._place()).items()})
         return {**super().__getstate__(), "_memory": memory}
+
+
+def _no_groups() -> ArgumentError:
+    remedy = "pass all of model.parameters() when it is made: its direction is one for all of them"
+    return ArgumentError("LBFGS: takes no groups of parameters", remedy=remedy)
 
 
 MANY = "steps", "changes", "inverses"  # of which there is one for each pair

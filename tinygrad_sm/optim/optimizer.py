@@ -51,16 +51,7 @@ class Optimizer:
             self.lr = self._own[0].pop("lr", lr)
         if not self.params:
             raise ArgumentError(f"{self} was given no parameters", remedy="pass model.parameters()")
-        for i, p in enumerate(self.params):
-            if not isinstance(p, Tensor):
-                raise ArgumentError(f"{self}: parameter {i} is {describe(p)}", remedy="pass model.parameters()")
-            if not (p.requires_grad and p.is_leaf):
-                remedy = "to train only some, pass [p for p in model.parameters() if p.requires_grad]"
-                raise GradientError(f"{self}: parameter {i} is not a leaf that requires a gradient", remedy=remedy)
-        if len({id(p) for p in self.params}) < len(self.params):
-            raise ArgumentError(
-                f"{self} was given a parameter twice", remedy="model.parameters() has each of them once"
-            )
+        self._check_params(self.params, ())
         for group in range(len(self._own)):
             with self.in_group(group):
                 self.check_settings()
@@ -73,6 +64,52 @@ class Optimizer:
     def __init_subclass__(cls) -> None:
         if {"update", "start"} & vars(cls).keys():  # what is true of another rule need not be true of this one
             cls.elementwise = vars(cls).get("elementwise", False)
+
+    def add_param_group(self, group: Mapping[str, Any]) -> None:
+        """Train more parameters from the next step on, such as layers that were frozen until now.
+
+        Args: group: a dict of `params` and what they set for themselves; other settings are the optimiser's, its
+        present learning rate too, and schedules go on from that. Raises what the constructor raises, and DTypeError for
+        what is no dict; then nothing has changed. A checkpoint is resumed by an optimiser with the same groups.
+
+        >>> from tinygrad_sm import nn, optim
+        >>> optimizer = optim.SGD([nn.Parameter([1.0])], lr=0.1)
+        >>> optimizer.add_param_group({"params": nn.Parameter([2.0]), "lr": 0.01})
+        >>> optimizer.group_rates()
+        [0.1, 0.01]
+        """
+        if not isinstance(group, Mapping):
+            what = f"{self}: add_param_group was given {describe(group)}, not a group"
+            raise DTypeError(what, remedy='pass {"params": layer.parameters(), "lr": 0.01}, say')
+        before, number = self._own, len(self._own)
+        params, member, own = divided(self, [group], number)
+        self._check_params(params, self.params)
+        self._own = [*before, *own]
+        try:
+            with self.in_group(number):
+                self.check_settings()
+            state = [self._start(number, p.data) for p in params]
+        except BaseException:
+            self._own = before
+            raise
+        self._part()
+        self.params, self._member = [*self.params, *params], [*self._member, *member]
+        self.state = [*self.state, *state]
+        self._moves = 0
+        self._move_together()
+
+    def _check_params(self, params: Sequence[Any], others: Sequence[Tensor]) -> None:
+        """Refuse what is no leaf that requires a gradient, and what is there twice or among the others."""
+        for i, p in enumerate(params, len(others)):
+            if not isinstance(p, Tensor):
+                raise ArgumentError(f"{self}: parameter {i} is {describe(p)}", remedy="pass model.parameters()")
+            if not (p.requires_grad and p.is_leaf):
+                remedy = "to train only some, pass [p for p in model.parameters() if p.requires_grad]"
+                raise GradientError(f"{self}: parameter {i} is not a leaf that requires a gradient", remedy=remedy)
+        if len({id(p) for p in (*params, *others)}) < len(params) + len(others):
+            raise ArgumentError(
+                f"{self} was given a parameter twice", remedy="model.parameters() has each of them once"
+            )
 
     def start(self, data: Array) -> State:
         """The arrays to keep for a parameter, as they are before its first step; none unless overridden."""

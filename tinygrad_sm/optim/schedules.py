@@ -10,7 +10,7 @@ import bisect
 import math
 import operator
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -71,10 +71,21 @@ class Schedule:
 
     def _follow(self) -> None:
         """Take account of rates that were set since."""
+        self._take_in_groups()
         shape = self.shape(self.count)
         for group, (rate, last) in enumerate(zip(self.optimizer.group_rates(), self.last_lrs, strict=True)):
             if rate != last and shape:
                 self.base_lrs[group] = self.floor + (rate - self.floor) / shape
+
+    def _take_in_groups(self) -> None:
+        """Take account of groups that were added since: their rates count as those that it has led to."""
+        for rate in self.optimizer.group_rates()[len(self.last_lrs) :]:
+            shape = self.shape(self.count)
+            base = self.floor + (rate - self.floor) / shape if shape else rate
+            if rate in self.last_lrs:  # without rounding, so that equal groups remain equal
+                base = self.base_lrs[self.last_lrs.index(rate)]
+            self.base_lrs.append(base)
+            self.last_lrs.append(rate)
 
     def _set_rates(self) -> None:
         shape = self.shape(self.count)
@@ -83,6 +94,7 @@ class Schedule:
 
     def get_last_lr(self) -> list[float]:
         """The rates that were set last, one for each group."""
+        self._take_in_groups()
         return list(self.last_lrs)
 
     def settings(self) -> dict[str, Any]:
@@ -93,6 +105,7 @@ class Schedule:
 
     def state_dict(self) -> dict[str, Any]:
         """How far it is, as numbers and lists that JSON keeps exactly; the rates themselves are the optimiser's."""
+        self._take_in_groups()
         kept = {name: getattr(self, name) for name in self._kept()}
         return {"schedule": type(self).__name__} | {
             name: list(value) if isinstance(value, list) else value for name, value in kept.items()
@@ -299,7 +312,8 @@ class OneCycleLR(Schedule):
             given = f"base_momentum={base_momentum}, max_momentum={max_momentum}"
             raise ArgumentError(f"OneCycleLR: {given}", remedy="pass 0 <= base_momentum <= max_momentum < 1")
         self.total_steps = _count("OneCycleLR", "total_steps", total_steps)
-        self.max_lr = _for_groups("OneCycleLR", "max_lr", max_lr, optimizer)
+        _for_groups("OneCycleLR", "max_lr", max_lr, optimizer)
+        self.max_lr = tuple(max_lr) if isinstance(max_lr, (list, tuple)) else float(cast(float, max_lr))
         self.anneal_strategy = anneal_strategy
         self.cycle_momentum = cycle_momentum
         self.moves = ("lr", "momentum", "betas") if cycle_momentum else ("lr",)
@@ -321,13 +335,22 @@ class OneCycleLR(Schedule):
         return self._between(count, 1)
 
     def start(self, base_lrs: Sequence[float] | None = None) -> None:
-        super().start(self.max_lr)
+        super().start(_for_groups("OneCycleLR", "max_lr", self.max_lr, self.optimizer))
 
     def step(self, loss: Any = None) -> None:
         if self.count >= self.total_steps:
             remedy = "pass the number of batches in all epochs as total_steps"
             raise ArgumentError(f"OneCycleLR: step {self.count + 1} of {self.total_steps}", remedy=remedy)
+        self._take_in_groups()
         super().step()
+
+    def _take_in_groups(self) -> None:
+        rates = self.optimizer.group_rates()
+        if len(rates) > len(self.base_lrs):
+            if self.cycle_momentum:
+                self._check_momentum(self.optimizer)
+            self.base_lrs = list(_for_groups("OneCycleLR", "max_lr", self.max_lr, self.optimizer))
+            self.last_lrs += rates[len(self.last_lrs) :]
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
@@ -409,7 +432,8 @@ class ReduceLROnPlateau(Schedule):
         self.threshold = _factor(name, "threshold", threshold)
         self.threshold_mode = threshold_mode
         self.cooldown = _count(name, "cooldown", cooldown, 0)
-        self.min_lr = _for_groups(name, "min_lr", min_lr, optimizer)
+        _for_groups(name, "min_lr", min_lr, optimizer)
+        self.min_lr = tuple(min_lr) if isinstance(min_lr, (list, tuple)) else float(cast(float, min_lr))
         self.eps = eps
         super().__init__(optimizer, per_step=per_step)
 
@@ -426,6 +450,7 @@ class ReduceLROnPlateau(Schedule):
         if loss is None:
             raise ArgumentError("ReduceLROnPlateau: step() without the loss", remedy="call step(loss)")
         loss = float(loss)
+        limits = _for_groups("ReduceLROnPlateau", "min_lr", self.min_lr, self.optimizer)
         self._follow()
         self.count += 1
         if self.is_better(loss):
@@ -435,7 +460,7 @@ class ReduceLROnPlateau(Schedule):
         if self.resting:
             self.resting, self.bad_steps = self.resting - 1, 0
         if self.bad_steps > self.patience:
-            lower = [max(self.factor * base, least) for base, least in zip(self.base_lrs, self.min_lr, strict=True)]
+            lower = [max(self.factor * base, least) for base, least in zip(self.base_lrs, limits, strict=True)]
             pairs = zip(self.base_lrs, lower, strict=True)
             self.base_lrs = [new if base - new > self.eps else base for base, new in pairs]
             self.resting, self.bad_steps = self.cooldown, 0
@@ -488,8 +513,14 @@ class SequentialLR(Schedule):
         super().__init__(optimizer, per_step=self.schedules[0].per_step)
 
     def start(self, base_lrs: Sequence[float] | None = None) -> None:
-        self.count = 0
+        self.count = self.active = 0
+        self._take_in_groups()
         self._begin(0, self.schedules[0].base_lrs if base_lrs is None else base_lrs)
+
+    def _take_in_groups(self) -> None:
+        for schedule in self.schedules:
+            schedule._take_in_groups()
+        self._look()
 
     def _begin(self, number: int, base_lrs: Sequence[float]) -> None:
         self.active = number
@@ -498,7 +529,7 @@ class SequentialLR(Schedule):
 
     def _look(self) -> None:
         self.base_lrs = list(self.schedules[self.active].base_lrs)
-        self.last_lrs = self.schedules[self.active].get_last_lr()
+        self.last_lrs = list(self.schedules[self.active].last_lrs)
 
     def step(self, loss: Any = None) -> None:
         self.count += 1
@@ -560,5 +591,6 @@ def _for_groups(owner: str, name: str, value: Any, optimizer: Any) -> tuple[floa
     groups = len(optimizer.param_groups) if isinstance(optimizer, Optimizer) else 1
     values = tuple(value) if isinstance(value, (list, tuple)) else (value,) * groups
     if len(values) != groups:
-        raise ArgumentError(f"{owner}: {len(values)} values of {name} for {groups} groups", remedy="pass one for each")
+        remedy = "pass one for each, or one number for all, those that are added later too"
+        raise ArgumentError(f"{owner}: {len(values)} values of {name} for {groups} groups", remedy=remedy)
     return tuple(_factor(owner, name, each) for each in values)

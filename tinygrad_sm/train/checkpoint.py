@@ -40,8 +40,8 @@ class Checkpoint:
 
     def check_run(self, run: Mapping[str, Any], path: PathLike) -> None:
         """Raise StateError unless a run with this description is the one that was interrupted."""
-        for name, value in run.items():
-            saved = self.run.get(name)
+        for name in dict.fromkeys([*run, *self.run]):
+            saved, value = self.run.get(name), run.get(name)
             if saved != value:
                 raise StateError(
                     f"{path}: the interrupted run had {name} {describe(saved)}, this one has {describe(value)}",

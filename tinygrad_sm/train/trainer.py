@@ -42,7 +42,8 @@ class Trainer:
     each batch if it says per_step; generator: shuffles, the library's default one if None; patience: stop after so many
     epochs without a lower validation loss, and go back to the best weights; checkpoint: a file to resume from; notes:
     JSON to keep in it; progress=False: print nothing; compile: True or a backend of `tg.compile_step`, for several
-    times the speed on a small model. Raises ArgumentError, DTypeError.
+    times the speed on a small model; drop_last: train without a last batch that is not full, of which batch norm may
+    refuse one of 1 (evaluation takes every example). Raises ArgumentError, DTypeError.
 
     >>> from tinygrad_sm import data, nn, optim
     >>> model = nn.MLP([2, 16, 2], generator=np.random.default_rng(0))
@@ -66,6 +67,7 @@ class Trainer:
         notes: Mapping[str, Any] | None = None,
         progress: bool = True,
         compile: bool | str = False,
+        drop_last: bool = False,
     ) -> None:
         if not callable(loss) or not isinstance(optimizer, Optimizer):
             wrong = f"loss={loss!r}" if not callable(loss) else f"optimizer={optimizer!r}"
@@ -82,6 +84,7 @@ class Trainer:
         self.schedule = schedule
         self.loss = loss
         self.batch_size = _count("batch_size", batch_size)
+        self.drop_last = drop_last
         self.generator = generator_or_default(generator)
         self.patience = None if patience is None else _count("patience", patience)
         self.checkpoint = checkpoint
@@ -109,7 +112,8 @@ class Trainer:
         inputs, targets = as_arrays("fit", train)
         checked = None if validation is None else as_arrays("fit", validation)
         self._start((inputs, targets), checked, resume)
-        steps = math.ceil(len(inputs) / self.batch_size)
+        steps = len(inputs) // self.batch_size if self.drop_last else math.ceil(len(inputs) / self.batch_size)
+        options: dict[str, Any] = {"batch_size": self.batch_size, "drop_last": self.drop_last, "rng": self.generator}
 
         with (
             Keeper(self.checkpoint) as keeper,
@@ -120,7 +124,7 @@ class Trainer:
                 began = time.perf_counter()
                 self.model.train()
                 tally = Tally()
-                for x, y in batches(inputs, targets, batch_size=self.batch_size, rng=self.generator):
+                for x, y in batches(inputs, targets, **options):
                     if self.compiled:  # all of the following in one
                         loss, output = self._compiled_step(x, y)
                     else:
@@ -187,6 +191,9 @@ class Trainer:
         """Begin with an empty history, or with the state in the checkpoint."""
         if self.patience is not None and checked is None:
             raise ArgumentError("fit: patience watches the validation loss", remedy="pass a validation set as well")
+        if self.drop_last and len(training[0]) < self.batch_size:
+            what = f"fit: drop_last leaves nothing of {len(training[0])} examples with batch_size={self.batch_size}"
+            raise ArgumentError(what, remedy="take a smaller batch_size, or drop_last=False")
         self.classifies = training[1].dtype.kind in "biu" and training[1].ndim == 1
         self.history, self.best = History(), {}
         if self.checkpoint is None:
@@ -217,14 +224,19 @@ class Trainer:
         schedule = self.schedule
         moved = schedule.moves if schedule else ()
         rounding = {"backend": self.compile} if self.compile == "numba" else {}  # numpy's is that of no backend
-        return rounding | {
-            "batch size": self.batch_size,
-            "patience": self.patience,
-            "optimiser": [type(self.optimizer).__name__, _settings(self.optimizer, moved)],
-            "schedule": [type(schedule).__name__, schedule.settings()] if schedule else None,
-            "parameters": [[name, list(p.shape), str(p.dtype)] for name, p in self.model.named_parameters()],
-            "generators": [type(generator.bit_generator).__name__ for generator in self._generators()],
-        }
+        dropping = {"drop_last": True} if self.drop_last else {}
+        return (
+            rounding
+            | dropping
+            | {
+                "batch size": self.batch_size,
+                "patience": self.patience,
+                "optimiser": [type(self.optimizer).__name__, _settings(self.optimizer, moved)],
+                "schedule": [type(schedule).__name__, schedule.settings()] if schedule else None,
+                "parameters": [[name, list(p.shape), str(p.dtype)] for name, p in self.model.named_parameters()],
+                "generators": [type(generator.bit_generator).__name__ for generator in self._generators()],
+            }
+        )
 
     def _generators(self) -> list[np.random.Generator]:
         """Every generator that training draws from: for shuffling, those in the modules, and the default one."""
