@@ -16,13 +16,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_sm import jacobians
 from tinygrad_sm.compiler.program import Array
 from tinygrad_sm.display import argument, describe
 from tinygrad_sm.effects import Effect
-from tinygrad_sm.engine import tensor
+from tinygrad_sm.engine import tensor, transforms
 from tinygrad_sm.engine.primitive import Primitive
 from tinygrad_sm.engine.tape import RUNNING
 from tinygrad_sm.engine.tensor import Tensor
+from tinygrad_sm.engine.transforms import variable
 from tinygrad_sm.errors import CaptureError, TinygradError
 from tinygrad_sm.location import PACKAGE, Where, caller
 from tinygrad_sm.nn.module import Module, observers
@@ -31,6 +33,7 @@ from tinygrad_sm.operand import Operand
 from tinygrad_sm.replaced import Replaced
 
 INPUT = "pass it to the compiled function as an argument, or compute it with operations on tensors"
+DERIVATIVE = "compile tg.value_and_grad of a function of one number, or leave this function uncompiled"
 
 
 class Call(NamedTuple):
@@ -53,6 +56,7 @@ class Capture:
     sources: dict[int, Tensor] = field(default_factory=dict)  # by the id of their array
     modules: list[Module] = field(default_factory=list)  # that were called
     made: set[int] = field(default_factory=set)  # ids of the inputs' arrays and of all that was computed
+    variables: list[Array] = field(default_factory=list)  # copies that derivatives inside the function are taken by
     result: Any = None
 
     def note(self, op: Primitive, args: Any, kwargs: Any, effects: tuple[Effect, ...], result: Any) -> None:
@@ -117,6 +121,15 @@ def _noted(op: Primitive, args: Any, kwargs: dict[str, Any], effects: tuple[Effe
     return result
 
 
+def _noted_variable(value: Any) -> Tensor:
+    """What stands in for `variable` meanwhile."""
+    result = variable(value)
+    found = CAPTURING.get()
+    if found is not None:
+        found.variables.append(result._data)
+    return result
+
+
 def _refusing(name: str, original: Callable[..., Any], what: str, remedy: str) -> Callable[..., Any]:
     """A method of Tensor that refuses to hand out values to a function that is being captured."""
 
@@ -140,6 +153,8 @@ def _asked_by_user() -> bool:
 def _replacements() -> Iterator[tuple[Any, str, Any]]:
     yield tensor, "record", _noted
     yield Tensor, "record", staticmethod(_noted)
+    for module in (transforms, jacobians):
+        yield module, "variable", _noted_variable
     branch = "choose by element with tg.where, or leave this step uncompiled"
     outside = "return the tensor from the function and read it there"
     for name, what, remedy in (
@@ -244,6 +259,7 @@ def _compared(first: Capture, second: Capture) -> set[int]:
     """The ids of arrays that may stand in a program as constants; CaptureError for what was not alike in both runs."""
     origins = _origins(first), _origins(second)
     constants: set[int] = set()
+    variables = set(map(id, first.variables))
     for a, b in zip(first.calls, second.calls, strict=False):
         if a.op is not b.op or len(a.args) != len(b.args) or a.kwargs.keys() != b.kwargs.keys():
             raise CaptureError(
@@ -253,7 +269,7 @@ def _compared(first: Capture, second: Capture) -> set[int]:
         items = [*zip(_names(a), a.args, b.args, strict=True), *((k, v, b.kwargs[k]) for k, v in a.kwargs.items())]
         for name, value, other in items:
             if name not in random:
-                constants |= _same(a, name, value, other, origins)
+                constants |= _same(a, name, value, other, origins, variables)
     if len(first.calls) != len(second.calls):
         calls = max(first.calls, second.calls, key=len)
         extra = calls[min(len(first.calls), len(second.calls))]
@@ -274,7 +290,7 @@ def _origins(found: Capture) -> dict[int, tuple[str, int, int]]:
     return origins
 
 
-def _same(call: Call, name: str, value: Any, other: Any, origins: Any) -> set[int]:
+def _same(call: Call, name: str, value: Any, other: Any, origins: Any, variables: set[int]) -> set[int]:
     """The constants within an argument, after a check that both runs had the same."""
     parts, others = [*flat([_opened(value)])], [*flat([_opened(other)])]
     constants = set()
@@ -288,6 +304,9 @@ def _same(call: Call, name: str, value: Any, other: Any, origins: Any) -> set[in
         else:
             return constants
     what = describe(value) if isinstance(value, (np.ndarray, Operand)) else repr(value)
+    if id(value) in variables:
+        problem = f"{call.op.name}: a derivative by {name} {what} is taken inside the function that is being compiled"
+        raise CaptureError(problem, remedy=DERIVATIVE, where=call.where)
     problem = f"{call.op.name}: {name} {what} was made outside of recorded operations and changes from call to call"
     raise CaptureError(problem, remedy=INPUT, where=call.where)
 

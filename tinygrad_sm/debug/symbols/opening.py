@@ -501,8 +501,9 @@ class Opener(ast.NodeVisitor):
 
 
 def _spread(args: Sequence[Term], options: Mapping[str, Term]) -> tuple[list[Term], dict[str, Term]]:
-    """The arguments of einsum as NumPy has them: the subscripts, then every operand by itself."""
-    named = dict(zip(("operands", "subscripts", "optimize"), args, strict=False)) | dict(options)
+    """The arguments of einsum as NumPy has them: the subscripts, then every operand by itself, and our default."""
+    given = dict(zip(("operands", "subscripts", "optimize"), args, strict=False)) | dict(options)
+    named = {"optimize": fixed(True)} | given
     if named["operands"].items is None:
         return [*args], {**options}
     return [named.pop("subscripts"), *items_of(named.pop("operands"))], named
