@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import inspect
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -66,10 +67,16 @@ class Borrowed:
                 self._paste(function.forward if isinstance(function, Primitive) else function, known_as)
         return self._names[function]
 
-    def lines(self, *, quiet: bool) -> Iterator[str]:
-        """The head of the script; `quiet` keeps NumPy from warning of infinities, which it is meant to meet."""
+    def lines(self, written: Sequence[str], *, quiet: bool) -> Iterator[str]:
+        """The head of the script that is written; `quiet` keeps NumPy from warning of infinities, which it may meet.
+
+        A module that was met only on the way to a number, such as `math`, is not imported.
+        """
+        names = set(re.findall(r"[^\W\d]\w*(?=\.)", "\n".join([*written, *self._pasted]))) | {"np"}
         yield from sorted(
-            f"import {module}" + (f" as {alias}" if alias != module else "") for alias, module in self._modules.items()
+            f"import {module}" + (f" as {alias}" if alias != module else "")
+            for alias, module in self._modules.items()
+            if alias in names
         )
         if self._imports:
             yield ""

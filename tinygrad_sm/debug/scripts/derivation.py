@@ -282,7 +282,7 @@ def _assembled(
     lines = [
         Line(f'"""`{output}` and its gradients, {manner}: written by tinygrad_sm.debug.source."""'),
         Line(""),
-        *map(Line, borrowed.lines(quiet=_makes_infinities(recording))),
+        *map(Line, borrowed.lines([line.text for line in (*forward, *backward)], quiet=_makes_infinities(recording))),
         *_heading("The data"),
         Line(""),
         *data_lines(data),
