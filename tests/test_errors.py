@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import tinygrad_sm as tg
-from tinygrad_sm import errors
+from tinygrad_sm import errors, nn
 from tinygrad_sm.errors import ArgumentError, ShapeError, TinygradError
 
 KINDS = [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, TinygradError)]
@@ -53,6 +53,50 @@ def test_the_tree_in_the_docstring_is_the_tree_of_the_classes():
             shallower = [name for name in depth if depth[name] < depth[match[2]]]
             if shallower:
                 assert getattr(errors, shallower[-1]) in getattr(errors, match[2]).__bases__
+
+
+class Halves(nn.Module):
+    """A module of the user's, whose own line fails after a layer of it ran."""
+
+    def __init__(self):
+        self.parts = [nn.Linear(4, 3)]
+
+    def forward(self, x):
+        h = self.parts[0](x)
+        return h @ h
+
+
+@pytest.mark.parametrize(
+    ("inner", "path", "line"),
+    [
+        (nn.Sequential(nn.Tanh(), nn.Linear(9, 3)), "1.1.Linear", "model(x)"),
+        (nn.Sequential(nn.Conv2d(1, 2, 3)), "1.0.Conv2d", "model(x)"),  # refused by the layer, not by NumPy
+        (Halves(), "1.Halves", "return h @ h"),
+    ],
+)
+def test_an_error_inside_of_a_model_names_the_path_of_the_layer_beside_the_users_line(inner, path, line):
+    model, x = nn.Sequential(nn.Linear(4, 4), inner), np.ones((2, 4))
+    with pytest.raises(ShapeError) as caught:
+        model(x)
+    place, source = str(caught.value).splitlines()[1:3]
+    assert place.endswith(f", in {path}")
+    assert source.strip() == line
+    assert f", in {path}" in str(pickle.loads(pickle.dumps(caught.value)))
+    with pytest.raises(ShapeError) as outside:  # what fails after the model did is in no layer
+        np.ones(2) @ tg.Tensor(np.ones(3))
+    assert ", in " not in str(outside.value)
+
+
+def test_an_error_raised_in_backward_names_the_layer_that_recorded_the_operation():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.Tanh(), nn.Linear(4, 3)))
+    loss = model(np.ones((2, 4))).sum()
+    with tg.no_grad():
+        model[1][1].weight *= 2
+    with pytest.raises(errors.StaleValueError) as caught:
+        loss.backward()
+    place, source = str(caught.value).splitlines()[1:3]
+    assert place.endswith(", in 1.1.Linear")
+    assert source.strip() == "loss = model(np.ones((2, 4))).sum()"
 
 
 def test_without_a_remedy_there_is_no_arrow():

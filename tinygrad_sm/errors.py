@@ -20,7 +20,7 @@
     `-- MissingExtraError (ImportError)   an optional dependency that is not installed
 
 Each one also derives from the built-in exception that Python programmers would expect, says which operation
-failed, where in the user's code, and what to do about it.
+failed, where in the user's code and in which layer of a model, and what to do about it.
 """
 
 from __future__ import annotations
@@ -33,23 +33,25 @@ from typing import Any, Self
 import numpy as np
 
 from tinygrad_sm.display import argument, describe
-from tinygrad_sm.location import Location, Where, caller
+from tinygrad_sm.location import RUNNING, Location, Where, caller
 
 
 class TinygradError(Exception):
     """Base of all errors of this package: a message, then the user's own line and expression, then a remedy.
 
-    `where` is the place to show; without it, the user's line that is running now.
+    `where` is the place to show, and `module` the path of the layer there; without them, the user's line and the layer
+    that are running now.
 
     >>> error = ShapeError("add: x (3,) and y (4,) do not broadcast", remedy="reshape one of them")
     >>> print(error.message, "->", error.remedy)
     add: x (3,) and y (4,) do not broadcast -> reshape one of them
     """
 
-    def __init__(self, message: str, *, remedy: str = "", where: Where | None = None) -> None:
+    def __init__(self, message: str, *, remedy: str = "", where: Where | None = None, module: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy
+        self.module = module if where else RUNNING.get()[0]
         where = where or caller()
         self.location = Location(*where) if where else None
         self._place = ""  # what the location said, in an error that came from another process
@@ -65,7 +67,7 @@ class TinygradError(Exception):
         return "\n".join(filter(None, (self.message, self._shown_place(), remedy)))
 
     def _shown_place(self) -> str:
-        return self.location.show() if self.location else self._place
+        return self.location.show(self.module) if self.location else self._place
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, self.remedy, self._shown_place())
@@ -74,7 +76,7 @@ class TinygradError(Exception):
 def _rebuild(kind: type[TinygradError], message: str, remedy: str, place: str) -> TinygradError:
     """The error that a pickle describes: code objects do not travel, so the place comes as text."""
     error = kind(message, remedy=remedy)
-    error.location, error._place = None, place
+    error.location, error.module, error._place = None, "", place
     return error
 
 
@@ -174,7 +176,9 @@ def from_numpy(
     return kind(f"{op}: {described}: {said}", remedy=hint)
 
 
-def from_rule(error: Exception, op: Any, position: int, arrays: Sequence[Any], where: Where | None) -> RuleError:
+def from_rule(
+    error: Exception, op: Any, position: int, arrays: Sequence[Any], where: Where | None, module: str
+) -> RuleError:
     """The error of ours for a derivative rule that failed, with the user's line that recorded the operation."""
     shapes = ", ".join(describe(value) for value in arrays)
     message = error.message if isinstance(error, TinygradError) else f"{type(error).__name__}: {error}"
@@ -182,7 +186,7 @@ def from_rule(error: Exception, op: Any, position: int, arrays: Sequence[Any], w
     remedy = (
         "a rule returns a new array of its argument's shape: sum over what was broadcast, or declare elementwise=True"
     )
-    return RuleError(what, remedy=remedy if "returned shape" in message else "", where=where)
+    return RuleError(what, remedy=remedy if "returned shape" in message else "", where=where, module=module)
 
 
 def no_gradient(asked: str, tensor: Any) -> GradientError:

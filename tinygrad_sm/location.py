@@ -12,6 +12,7 @@ import linecache
 import os
 import sys
 import unicodedata
+from contextvars import ContextVar
 from types import CodeType, FrameType
 from typing import Any
 
@@ -20,6 +21,9 @@ INSIDE = (PACKAGE, "numpy", "contextlib")  # contextlib stands between a `with` 
 WIDTH = 100  # of a source line, as it is shown
 
 Where = tuple[CodeType, int]  # a code object and the byte offset of the instruction that was running in it
+
+# The nn.Module that is running: its path, such as "1.Linear", and, while it is one of ours, where the user called it.
+RUNNING: ContextVar[tuple[str, Where | None]] = ContextVar("running", default=("", None))
 
 
 def caller() -> Where | None:
@@ -123,9 +127,9 @@ class Location:
     def __repr__(self) -> str:
         return f"<Location {self}>"
 
-    def show(self) -> str:
-        """Two or three lines: the place, the source line, and the expression underlined."""
-        head = f"  {self}" + ("" if self.function == "<module>" else f" in {self.function}")
+    def show(self, module: str = "") -> str:
+        """Two or three lines: the place, with the layer that was running there, the source line, and the expression."""
+        head = f"  {self}" + ("" if self.function == "<module>" else f" in {self.function}") + in_module(module)
         return "\n".join([head, *(f"    {line}" for line in self.underlined())])
 
     def underlined(self, width: int = WIDTH) -> list[str]:
@@ -141,6 +145,11 @@ class Location:
         left = indent if end <= width + indent else max(indent, start - width // 4)
         mark = " " * _columns_of(text[left:start]) + "~" * _columns_of(text[start : min(end, left + width)])
         return [text[left : left + width], *([mark] if end else [])]
+
+
+def in_module(path: str) -> str:
+    """What is said of the nn.Module of that path: `, in 1.Linear`; nothing outside of any."""
+    return f", in {path}" if path else ""
 
 
 def characters(encoded: bytes) -> int:

@@ -136,12 +136,13 @@ def test_nan_in_the_data_is_told_by_the_operation_that_reads_it():
     data[2, 1] = np.nan
     model = nn.MLP([3, 5, 2], generator=np.random.default_rng(0))
     said = stopped(lambda: model(data))
-    assert said.startswith("linear reads NaN: x (4, 3) holds it already at [2, 1], in 0.Linear")
+    assert said.startswith("linear reads NaN: x (4, 3) holds it already at [2, 1]")
+    assert ", in 0.Linear" in said
     assert "your data or a parameter is not finite" in said
     model[2].weight.data[1, 1] = np.nan
-    assert "linear reads NaN: weight (5, 2) holds it already at [1, 1], in 2.Linear" in stopped(
-        lambda: model(np.ones(3))
-    )
+    said = stopped(lambda: model(np.ones(3)))
+    assert said.startswith("linear reads NaN: weight (5, 2) holds it already at [1, 1]")
+    assert ", in 2.Linear" in said
 
 
 def test_nan_may_be_asked_for_and_replaced():

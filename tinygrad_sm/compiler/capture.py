@@ -22,11 +22,10 @@ from tinygrad_sm.display import argument, describe
 from tinygrad_sm.effects import Effect
 from tinygrad_sm.engine import tensor, transforms
 from tinygrad_sm.engine.primitive import Primitive
-from tinygrad_sm.engine.tape import RUNNING
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.engine.transforms import variable
 from tinygrad_sm.errors import CaptureError, TinygradError
-from tinygrad_sm.location import PACKAGE, Where, caller
+from tinygrad_sm.location import PACKAGE, RUNNING, Where, caller
 from tinygrad_sm.nn.module import Module, observers
 from tinygrad_sm.numpy_calls import flat
 from tinygrad_sm.operand import Operand

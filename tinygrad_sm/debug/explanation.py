@@ -24,7 +24,7 @@ from tinygrad_sm.engine.primitive import PRIMITIVES, Primitive
 from tinygrad_sm.engine.tape import Edge, Node, reachable
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import ArgumentError, DTypeError
-from tinygrad_sm.location import Location
+from tinygrad_sm.location import Location, in_module
 from tinygrad_sm.numpy_calls import NUMPY
 
 LABEL = 12  # columns for what stands before each fact
@@ -95,9 +95,7 @@ def _of_tensor(tensor: Tensor) -> Explanation:
         return Explanation(f"{name} {describe(tensor)} is a constant", facts=why)
     names = Names(reachable(edge[0]), variables)
     node, output = edge
-    title = (
-        f"{names.of(node, output)} {describe(tensor)} is {_origin(edge)}{f', in {node.module}' if node.module else ''}"
-    )
+    title = f"{names.of(node, output)} {describe(tensor)} is {_origin(edge)}{in_module(node.module)}"
     place = node.location.show() if node.location else ""
     facts = [] if node.op is None else [*_meaning(node.op), *_symbols(node, names), *_operands(node, names)]
     return Explanation(title, place, (*facts, ("gradient", _gradient(tensor)), *(_sources(node.op) if node.op else ())))

@@ -23,9 +23,9 @@ from tinygrad_sm.debug.naming import argument_name, expression_at
 from tinygrad_sm.display import argument
 from tinygrad_sm.engine import tensor, transforms
 from tinygrad_sm.engine.primitive import Primitive, Rule
-from tinygrad_sm.engine.tape import RUNNING, Edge, Node, Sweep
+from tinygrad_sm.engine.tape import Edge, Node, Sweep
 from tinygrad_sm.errors import NonFiniteError
-from tinygrad_sm.location import Location, Where, caller
+from tinygrad_sm.location import RUNNING, Location, Where, caller
 from tinygrad_sm.operand import plain
 from tinygrad_sm.replaced import Replaced
 
@@ -158,7 +158,7 @@ def _examine(op: Primitive, args: Sequence[Any], kwargs: Mapping[str, Any], out:
     index = first(nan | (np.isinf(out) & ~given))
     if index is not None:
         event = Event(op.name, out, index, operands, op.elementwise, flagged)
-        lines = [f"{op.name} makes {number(event.value)}{event.place}{_in(RUNNING.get()[0])}"]
+        lines = [f"{op.name} makes {number(event.value)}{event.place}"]
         raise NonFiniteError("\n".join([*lines, *event.operand_lines()]), remedy=remedy(event))
 
 
@@ -173,7 +173,7 @@ def _handed_in(op: Primitive, operand: Operand, index: tuple[int, ...]) -> NonFi
         "your data or a parameter is not finite, or it was computed outside of numerics(): look with "
         "np.isnan(...).any(); where NaN is meant, say so with `with debug.nan_ok():`"
     )
-    return NonFiniteError(f"{what}{_in(RUNNING.get()[0])}", remedy=wrapped(advice))
+    return NonFiniteError(what, remedy=wrapped(advice))
 
 
 def _operands(op: Primitive, args: Sequence[Any], kwargs: Mapping[str, Any], node: Node) -> list[Operand]:
@@ -203,10 +203,6 @@ def _is_number(value: Any) -> bool:
     if isinstance(value, (np.ndarray, np.generic)):
         return value.dtype.kind in "fiu"
     return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _in(path: str) -> str:
-    return f", in {path}" if path else ""
 
 
 class _WatchedSweep(Sweep):
@@ -255,16 +251,16 @@ class _WatchedSweep(Sweep):
         alone = op.elementwise and arrays[0].shape == contribution.shape
         event = Event(op.name, contribution, index, operands, alone, self._flags.kind)
         name = _name(node, self.position).removeprefix(OWN.format(op.name))
-        what = f"backward: the rule of {op.name} for {name} makes {number(event.value)}{event.place}{_in(node.module)}"
+        what = f"backward: the rule of {op.name} for {name} makes {number(event.value)}{event.place}"
         lines = [what, *event.operand_lines(), self._flags.place_in(op.rule(self.position))]
-        raise NonFiniteError("\n".join(lines), remedy=remedy_of_rule(event), where=node.where)
+        raise NonFiniteError("\n".join(lines), remedy=remedy_of_rule(event), where=node.where, module=node.module)
 
     def _overflowed(self, edge: Edge, total: Any) -> NonFiniteError:
         """The error for contributions that are finite one by one."""
         bad = first(~np.isfinite(total))
         place = f" at {list(bad)}" if bad else ""
         what = f"backward: contributions to {edge[0].name} {total.shape} add up to {number(total[bad])}{place}"
-        return NonFiniteError(what, remedy=DIVERGED, where=self.node.where)
+        return NonFiniteError(what, remedy=DIVERGED, where=self.node.where, module=self.node.module)
 
 
 def _call(node: Node) -> tuple[Sequence[Any], Mapping[str, Any]]:

@@ -272,4 +272,4 @@ def refuse_stale(nodes: Sequence[Node], caller: str) -> None:
         if name:
             what = f"{caller}: the tape is stale: {name} of {node.op.name} was overwritten after it was recorded"
             remedy = "call it before optimizer.step(), or compute the loss again"
-            raise StaleValueError(what, remedy=remedy, where=node.where)
+            raise StaleValueError(what, remedy=remedy, where=node.where, module=node.module)

@@ -23,8 +23,6 @@ from tinygrad_sm.location import Location, Where, caller
 from tinygrad_sm.numpy_calls import unbroadcast, without_warnings
 
 RECORDING: ContextVar[bool] = ContextVar("recording", default=True)
-# The nn.Module that is running: its path, such as "1.Linear", and, while it is one of ours, where the user called it.
-RUNNING: ContextVar[tuple[str, Where | None]] = ContextVar("running", default=("", None))
 
 Edge: TypeAlias = "tuple[Node, int]"  # which output of which node: the key of a cotangent
 
@@ -200,7 +198,7 @@ class Sweep:
         self._quiet.__exit__(None, None, None)
         node = self.node
         if node.op and isinstance(error, Exception) and not isinstance(error, StaleValueError):
-            raise from_rule(error, node.op, self.position, (self.g, *node.args), node.where) from error
+            raise from_rule(error, node.op, self.position, (self.g, *node.args), node.where, node.module) from error
 
 
 def _leading_to(targets: Collection[Edge], nodes: Sequence[Node]) -> set[Node]:
@@ -222,4 +220,4 @@ def _refuse_stale(node: Node, position: int) -> None:
         wanted = argument(node.op, position)
         what = f"{name} was overwritten after this was recorded, and the gradient for {wanted} needs its old values"
         remedy = "call backward() before the update, or compute the loss again after it"
-        raise StaleValueError(f"{node.op.name}: {what}", remedy=remedy, where=node.where)
+        raise StaleValueError(f"{node.op.name}: {what}", remedy=remedy, where=node.where, module=node.module)

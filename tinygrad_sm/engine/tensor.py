@@ -13,9 +13,9 @@ import numpy.typing as npt
 from tinygrad_sm.display import brief, describe
 from tinygrad_sm.effects import Effect, note_overwrite, tick
 from tinygrad_sm.engine.primitive import PRIMITIVES, Primitive
-from tinygrad_sm.engine.tape import RECORDING, RUNNING, Edge, Node, Sweep, Tape, reachable
+from tinygrad_sm.engine.tape import RECORDING, Edge, Node, Sweep, Tape, reachable
 from tinygrad_sm.errors import DTypeError, GradientError, InPlaceError, ShapeError, no_gradient, warn
-from tinygrad_sm.location import caller
+from tinygrad_sm.location import RUNNING, caller
 from tinygrad_sm.operand import DETACH, Operand, carries_gradient, plain, without_derivative
 
 

@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tinygrad_sm.effects import note_overwrite
-from tinygrad_sm.engine.tape import RUNNING
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.errors import ArgumentError, GradientError, StateError
-from tinygrad_sm.location import PACKAGE, caller
+from tinygrad_sm.location import PACKAGE, RUNNING, caller
 from tinygrad_sm.operand import plain
 from tinygrad_sm.state import fitted
 
