@@ -22,7 +22,7 @@ from tinygrad_sm.engine.tape import RECORDING
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.engine.transforms import grad, gradients, variable
 from tinygrad_sm.errors import ArgumentError, DTypeError, GradientError, RuleError, ShapeError
-from tinygrad_sm.variables import involves_others
+from tinygrad_sm.variables import involves_others, positions_of
 
 GOLDEN = (5**0.5 - 1) / 2
 
@@ -89,7 +89,7 @@ def jacobian(f: Callable[..., Any], argnum: int | Sequence[int] = 0) -> Callable
 
     @functools.wraps(f, updated=())  # no attribute of f: those of a `grad` are about f
     def jacobian_of(*args: Any, **kwargs: Any) -> Any:
-        positions = _positions("jacobian", argnum, len(args))
+        positions, single = positions_of("jacobian", argnum, len(args))
         record = _recorded("jacobian", f, args, positions, kwargs)
         recorded, arrays = RECORDING.get() and record.foreign, not _tensors_among(args)
         with _recording():
@@ -97,7 +97,7 @@ def jacobian(f: Callable[..., Any], argnum: int | Sequence[int] = 0) -> Callable
                 [_given(block, arrays, recorded) for block in _blocks(each, record.outputs, x.shape)]
                 for each, x in zip(_matrices(record, recorded), record.inputs, strict=True)
             ]
-        if isinstance(argnum, int):
+        if single:
             return _like_output(record, by_input[0])
         return _like_output(record, list(zip(*by_input, strict=True)))
 
@@ -281,14 +281,6 @@ def _scalar(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
         return out
 
     return scalar
-
-
-def _positions(name: str, argnum: Any, count: int) -> list[int]:
-    """The positions of the arguments to differentiate by, as a list."""
-    positions = list(argnum) if isinstance(argnum, Sequence) else [argnum]
-    if not all(isinstance(i, int) and 0 <= i < count for i in positions):
-        raise GradientError(f"{name}: no positional argument {argnum} among the {count} given")
-    return positions
 
 
 def _sequence(values: Any) -> Sequence[Any]:

@@ -46,7 +46,7 @@ def test_tensors_give_tensors_that_carry_no_gradient():
         np.testing.assert_array_equal(got.data, np.tanh(A))
 
 
-@pytest.mark.parametrize("argnum", [0, 1, (0, 1), (1,)])
+@pytest.mark.parametrize("argnum", [0, 1, (0, 1), (1,), np.int64(1)])
 def test_value_and_grad(argnum):
     both = tg.value_and_grad(lambda x, y: (np.tanh(x @ y.T) ** 2).mean(), argnum)
     compiled = tg.compile(both)
@@ -107,6 +107,28 @@ def test_an_argument_without_influence_gets_zeros_of_its_own():
         np.testing.assert_array_equal(none, np.zeros(B.shape))
         assert none.dtype == np.float32
         none[...] = 1  # nobody else's
+
+
+@pytest.mark.parametrize(
+    "function", [lambda x: (x.detach() * 2).sum(), lambda x: x.argmax(), lambda x: x.sum(keepdims=True)]
+)
+def test_what_has_no_slope_or_one_element_is_differentiated_as_ever(function):
+    both = tg.value_and_grad(function)
+    compiled = tg.compile(both)
+    for x in (A, B, A):
+        for got, expected in zip(compiled(x), both(x), strict=True):
+            np.testing.assert_array_equal(got, expected, strict=True)
+
+
+@pytest.mark.parametrize("function", [lambda x: 3.0, lambda x: ((x * x).sum(), x), lambda x: x * x])
+def test_what_cannot_be_differentiated_is_refused_as_ever(function):
+    both = tg.value_and_grad(function)
+    errors = []
+    for call in (both, tg.compile(both)):
+        with pytest.raises(tg.errors.TinygradError) as caught:
+            call(A)
+        errors.append((type(caught.value), caught.value.message, caught.value.remedy))
+    assert errors[0] == errors[1]
 
 
 def test_a_model_to_predict_with_follows_its_weights():

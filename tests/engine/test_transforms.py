@@ -7,7 +7,7 @@ import pytest
 
 import tinygrad_sm as tg
 from tinygrad_sm import Tensor
-from tinygrad_sm.errors import DTypeError, GradientError, ShapeError, TinygradError
+from tinygrad_sm.errors import ArgumentError, DTypeError, GradientError, ShapeError, TinygradError
 
 
 def leaf(*values):
@@ -257,6 +257,24 @@ def test_argument_without_influence_gets_zeros():
     assert tg.grad(lambda x, y: Tensor(x) * 2.0, argnum=1)(1.0, 5.0) == 0
     slope = tg.grad(lambda x: Tensor(1.0))(np.ones((2, 2)))
     assert slope.tolist() == [[0, 0], [0, 0]]
+
+
+@pytest.mark.parametrize("transform", [tg.grad, tg.value_and_grad, tg.jacobian, tg.hessian])
+def test_positions_are_whole_numbers_of_python_or_numpy(transform):
+    x, y = np.array([1.0, 2.0]), np.array([3.0, 4.0])
+
+    def f(x, y):
+        return (x * x * y).sum()
+
+    for given, plain in ((np.int64(1), 1), ((np.int32(1), 0), (1, 0)), (np.array([0, 1]), (0, 1)), (range(2), (0, 1))):
+        assert str(transform(f, given)(x, y)) == str(transform(f, plain)(x, y))
+    for wrong in (1.0, True, -1, 2, None, "x", np.array(0), (0, 1.0), (True,), (0, -1)):
+        with pytest.raises(GradientError, match="no positional argument") as caught:
+            transform(f, wrong)(x, y)
+        assert "argnum counts from 0" in caught.value.remedy
+    for wrong, message in (((), "no argument to differentiate by"), ((0, np.int64(0)), "names an argument twice")):
+        with pytest.raises(ArgumentError, match=message):
+            transform(f, wrong)(x, y)
 
 
 def test_names_and_docstrings_are_kept():

@@ -273,17 +273,6 @@ class Compiled:
         return f"<compiled {getattr(self.function, '__qualname__', self.function)!s}, {len(self._order)} programs>"
 
 
-def loss_of(result: Any) -> Tensor:
-    """The loss among what the function returned."""
-    loss = result[0] if isinstance(result, (tuple, list)) and result else result
-    if not isinstance(loss, Tensor) or loss.shape:
-        remedy = "return a scalar tensor such as F.cross_entropy(scores, labels), or (loss, others...)"
-        raise CaptureError(f"compile_step: the function returned {describe(loss)}, not a scalar", remedy=remedy)
-    if not loss.requires_grad:
-        raise CaptureError("compile_step: the loss depends on no parameter", remedy="compute it from the parameters")
-    return loss
-
-
 def mapped(results: Any, change: Callable[[Any], Any]) -> Any:
     """Results, in tuples and lists too, with each changed; in tuples, as a program returns them."""
     if isinstance(results, (tuple, list)):

@@ -10,14 +10,15 @@ import numpy as np
 
 from tinygrad_sm.compiler.arguments import arrays_of, as_tensors, names_of
 from tinygrad_sm.compiler.capture import captured_twice, refuse_within_capture
-from tinygrad_sm.compiler.compiled import Compiled, as_numpy, loss_of, mapped
+from tinygrad_sm.compiler.compiled import Compiled, as_numpy, mapped
 from tinygrad_sm.compiler.program import DEVIATES
 from tinygrad_sm.compiler.surroundings import Surroundings
 from tinygrad_sm.display import describe
 from tinygrad_sm.effects import note_overwrite
 from tinygrad_sm.engine.tensor import Tensor, from_edge
 from tinygrad_sm.engine.transforms import grad, gradients, value_and_grad
-from tinygrad_sm.errors import CaptureError, GradientError
+from tinygrad_sm.errors import CaptureError, DTypeError, GradientError
+from tinygrad_sm.variables import positions_of
 
 # What `value_and_grad` returns is known by its code.
 _DIFFERENTIATED = value_and_grad(abs).__code__
@@ -29,8 +30,9 @@ class CompiledFunction(Compiled):
 
     def __init__(self, function: Callable[..., Any], backend: str) -> None:
         super().__init__(function, backend)
-        self.inner, self.argnum = function, None
-        if getattr(function, "__code__", None) is _DIFFERENTIATED:
+        self.inner, self.argnum = function, ()
+        self.differentiated = getattr(function, "__code__", None) is _DIFFERENTIATED
+        if self.differentiated:
             self.inner, self.argnum = function.__wrapped__, function.argnum  # type: ignore[attr-defined]
 
     def __call__(self, *arguments: Any) -> Any:
@@ -46,14 +48,9 @@ class CompiledFunction(Compiled):
         tensors = any(isinstance(each, Tensor) for each in arguments)
         return mapped(results, _as_tensor if tensors else _as_array)
 
-    def _positions(self, count: int) -> tuple[int, ...]:
+    def _positions(self, count: int) -> list[int]:
         """The arguments to differentiate by."""
-        if self.argnum is None:
-            return ()
-        positions = (self.argnum,) if isinstance(self.argnum, int) else tuple(self.argnum)
-        if any(not 0 <= i < count for i in positions):
-            raise GradientError(f"grad: no positional argument {self.argnum} among the {count} given")
-        return positions
+        return positions_of("grad", self.argnum, count)[0] if self.differentiated else []
 
     def _numbers_as_arrays(self, arguments: Sequence[Any]) -> list[Any]:
         """The arguments with arrays for the numbers that are differentiated by."""
@@ -76,13 +73,12 @@ class CompiledFunction(Compiled):
         self._names = names_of(self.inner, arguments)
         lowering = self._lowering(surroundings, captured, constants)
         results = captured.result
-        if self.argnum is not None:
-            loss = loss_of(captured.result)
-            slopes = lowering.backward(loss, leaves)
+        if self.differentiated:
+            found = _slopes(results, leaves)
+            slopes = lowering.backward(results, leaves)
             lowering.watch_for_nan(slopes)
-            found = gradients(loss, leaves)
-            single = isinstance(self.argnum, int)
-            results = captured.result, found[0] if single else tuple(found)
+            _, single = positions_of("grad", self.argnum, len(arguments))
+            results = results, found[0] if single else tuple(found)
             for each, slope in zip(found, slopes, strict=True):
                 lowering.arrays[id(each._data)] = slope
         lowering.finish(results)
@@ -96,6 +92,15 @@ class CompiledFunction(Compiled):
             if isinstance(each, Tensor) and each.requires_grad and i not in self._positions(len(arguments)):
                 remedy = "compile value_and_grad(f) instead, or pass x.detach()"
                 raise GradientError(f"compile: argument {i} {describe(each)} carries a gradient", remedy=remedy)
+
+
+def _slopes(output: Any, leaves: Sequence[Tensor]) -> Any:
+    """The gradients of what a function returned, zeros where it depends on nothing."""
+    if not isinstance(output, Tensor):
+        raise DTypeError(f"grad: the function returned {type(output).__name__}, not a Tensor")
+    if output.requires_grad:
+        return gradients(output, leaves)
+    return [Tensor(np.zeros(leaf.shape, leaf.dtype)) for leaf in leaves]
 
 
 def _as_tensor(result: Any) -> Any:

@@ -124,7 +124,9 @@ class Lowering:
 
     def backward(self, output: Tensor, leaves: Sequence[Tensor]) -> list[Any]:
         """Write down the way back from a scalar; returns what stands for the gradient of each leaf."""
-        assert output._edge is not None
+        zeros = [np.zeros(leaf.shape, leaf.dtype) for leaf in leaves]  # for those that have no influence
+        if output._edge is None:
+            return zeros
         mirrored: dict[Node, Node] = {}
         for node in output.tape():
             mirrored[node] = self._mirrored(node, mirrored)
@@ -143,7 +145,6 @@ class Lowering:
                 sweep.contribution = contribution
                 if node.op.elementwise and isinstance(sweep.contribution, Traced):
                     self.tested.append(sweep.contribution.value)
-        zeros = [np.zeros(leaf.shape, leaf.dtype) for leaf in leaves]  # for those that have no influence
         gradients = [sweep.cotangents.get(target, none) for target, none in zip(targets, zeros, strict=True)]
         for gradient, leaf in zip(gradients, leaves, strict=True):
             if isinstance(gradient, Traced) and leaf.name:

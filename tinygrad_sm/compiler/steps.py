@@ -8,7 +8,7 @@ from typing import Any
 
 from tinygrad_sm.compiler.arguments import arrays_of, as_tensors, names_of
 from tinygrad_sm.compiler.capture import captured_twice, refuse_within_capture
-from tinygrad_sm.compiler.compiled import Compiled, as_numpy, loss_of
+from tinygrad_sm.compiler.compiled import Compiled, as_numpy
 from tinygrad_sm.compiler.program import DEVIATES, Array
 from tinygrad_sm.compiler.surroundings import Surroundings
 from tinygrad_sm.display import describe
@@ -73,7 +73,7 @@ class CompiledStep(Compiled):
         self._moving.update(dict.fromkeys(self._latest.moved_settings() if self._latest else ()))
         captured, constants = captured_twice(self.function, as_tensors(arguments))
         self._names = names_of(self.function, arguments)
-        loss = loss_of(captured.result)
+        loss = _loss_of(captured.result)
         _check_parameters(optimizer, loss)
         lowering = self._lowering(surroundings, captured, constants)
         slopes = lowering.backward(loss, optimizer.params)
@@ -94,7 +94,7 @@ class CompiledStep(Compiled):
     def _eagerly(self, result: Any) -> Any:
         """Go back from a result of the function, update, and return what a program returns."""
         self.optimizer.zero_grad()
-        loss_of(result).backward()
+        _loss_of(result).backward()
         if self.clip_norm is not None:
             clip_grad_norm(self.optimizer.params, self.clip_norm)
         if self.clip_value is not None:
@@ -111,6 +111,17 @@ def _groups(optimizer: Optimizer) -> list[tuple[Sequence[int], Array, dict[str, 
     covered = {i for storage in storages for i in storage.indices}
     apart = [([i], p._data, optimizer.state[i]) for i, p in enumerate(optimizer.params) if i not in covered]
     return [*together, *apart]
+
+
+def _loss_of(result: Any) -> Tensor:
+    """The loss among what the function returned."""
+    loss = result[0] if isinstance(result, (tuple, list)) and result else result
+    if not isinstance(loss, Tensor) or loss.shape:
+        remedy = "return a scalar tensor such as F.cross_entropy(scores, labels), or (loss, others...)"
+        raise CaptureError(f"compile_step: the function returned {describe(loss)}, not a scalar", remedy=remedy)
+    if not loss.requires_grad:
+        raise CaptureError("compile_step: the loss depends on no parameter", remedy="compute it from the parameters")
+    return loss
 
 
 def _check_parameters(optimizer: Optimizer, loss: Tensor) -> None:

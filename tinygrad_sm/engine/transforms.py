@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_sm.engine.tape import RECORDING, Sweep
 from tinygrad_sm.engine.tensor import Tensor, from_edge
 from tinygrad_sm.errors import DTypeError, GradientError
-from tinygrad_sm.variables import involves_others
+from tinygrad_sm.variables import involves_others, positions_of
 
 
 def gradients(output: Tensor, inputs: Any, create_graph: bool = False, *, cotangent: Any = None) -> Any:
@@ -53,12 +53,10 @@ def value_and_grad(f: Callable[..., Any], argnum: int | Sequence[int] = 0) -> Ca
     >>> value_and_grad(lambda x: (x * x).sum())(np.array([1.0, 2.0]))
     (array(5.), array([2., 4.]))
     """
-    positions: Sequence[int] = [argnum] if isinstance(argnum, int) else argnum
 
     @functools.wraps(f)
     def differentiated(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        if any(not 0 <= i < len(args) for i in positions):
-            raise GradientError(f"grad: no positional argument {argnum} among the {len(args)} given")
+        positions, single = positions_of("grad", argnum, len(args))
         recording = RECORDING.get()
         token = RECORDING.set(True)  # a surrounding no_grad is about the surrounding tape
         try:
@@ -75,7 +73,7 @@ def value_and_grad(f: Callable[..., Any], argnum: int | Sequence[int] = 0) -> Ca
         results = [output, *slopes] if nested else [result.detach() for result in (output, *slopes)]
         if not nested and not any(isinstance(arg, Tensor) for arg in args):
             results = [result.data for result in results]
-        return results[0], results[1] if isinstance(argnum, int) else tuple(results[1:])
+        return results[0], results[1] if single else tuple(results[1:])
 
     differentiated.argnum = argnum  # type: ignore[attr-defined]  # for whoever compiles f and its derivative
     return differentiated
