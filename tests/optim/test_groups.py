@@ -302,3 +302,17 @@ def test_a_compiled_step_trains_a_group_that_is_added():
         loss(np.array([5.0])).backward()
         eager.step()
         assert [a.data.tolist(), b.data.tolist()] == [p.data.tolist() for p in twins]
+
+
+def test_a_momentum_that_a_group_turns_on_later_starts_from_zero():
+    a, b = leaf(0.0), leaf(0.0)
+    optimizer = optim.SGD([{"params": a}, {"params": b, "momentum": 0.0}], lr=1.0)
+    one_step(optimizer)
+    first, second = optimizer.param_groups
+    first["momentum"] = 0.5
+    assert [one_step(optimizer) for _ in range(2)] == [[[-2.0], [-2.0]], [[-3.5], [-3.0]]]
+    optimizer.momentum = 0.5
+    one_step(optimizer)
+    assert list(optimizer.state_dict())[3:] == ["0.velocity"]
+    del second["momentum"]
+    assert [one_step(optimizer)[1] for _ in range(2)] == [[-5.0], [-6.5]]

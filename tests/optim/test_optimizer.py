@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
+import tinygrad_sm as tg
 import tinygrad_sm.nn.functional as F
 from tinygrad_sm import Tensor, errors, nn, no_grad, optim
 
@@ -315,6 +316,51 @@ def test_training_goes_on_bit_for_bit_from_a_saved_state(make):
     assert_same_state(other.state_dict(), optimizer.state_dict())
 
 
+LATE = [
+    (optim.SGD, {"momentum": 0.9}),
+    (optim.SGD, {"momentum": 0.9, "nesterov": True}),
+    (optim.RMSprop, {"momentum": 0.9}),
+    (optim.RMSprop, {"momentum": 0.9, "centered": True}),
+]
+
+
+@pytest.mark.parametrize("backend", [None, "numpy"])
+@pytest.mark.parametrize(("make", "later"), LATE)
+def test_what_is_turned_on_after_some_steps_starts_from_zero(make, later, backend):
+    a, b = nn.Parameter(np.array([1.0, -2.0])), nn.Parameter(np.array([3.0]))
+    optimizer = make([a, b], lr=0.1)
+
+    def loss(x):
+        return (a * a * x).sum() + (b * b).sum()
+
+    step = tg.compile_step(loss, optimizer, backend=backend) if backend else None
+
+    def move(turns):
+        for _ in range(turns):
+            if step:
+                step(np.array([0.5, 2.0]))
+            else:
+                optimizer.zero_grad()
+                loss(np.array([0.5, 2.0])).backward()
+                optimizer.step()
+
+    move(2)
+    values, squares = [a.data.copy(), b.data.copy()], optimizer.state_dict()
+    for name, value in later.items():
+        setattr(optimizer, name, value)
+    move(2)
+    copies = [nn.Parameter(value) for value in values]  # the same from the start, but for the state before
+    expected = make(copies, lr=0.1, **later)
+    expected.load_state_dict({name: squares.get(name, value) for name, value in expected.state_dict().items()})
+    for _ in range(2):
+        copies[0].grad, copies[1].grad = 2 * copies[0].data * np.array([0.5, 2.0]), 2 * copies[1].data
+        expected.step()
+    for p, copied in zip((a, b), copies, strict=True):
+        np.testing.assert_allclose(p.data, copied.data, rtol=1e-13)
+    assert optimizer.state_dict().keys() == expected.state_dict().keys()
+    assert list(optimizer.state[0]) == list(expected.state[0])
+
+
 @every_optimizer
 def test_a_state_is_flat_and_made_of_copies(make):
     model, batches = problem()
@@ -372,6 +418,19 @@ def test_a_foreign_state_is_refused_and_nothing_is_changed():
             optimizer.load_state_dict(state)
         assert caught.value.remedy
         assert_same_state(optimizer.state_dict(), before)
+
+
+def test_a_state_with_other_names_is_refused_by_the_few_that_differ():
+    tensors = [Tensor([1.0], requires_grad=True) for _ in range(9)]
+    plain, heavy = optim.SGD(tensors, lr=0.1), optim.SGD(tensors, lr=0.1, momentum=0.9)
+    few = r"the state lacks 0\.velocity, 1\.velocity, 2\.velocity and 6 more"
+    with pytest.raises(errors.StateError, match=few) as no:
+        heavy.load_state_dict(plain.state_dict())
+    assert "same settings" in no.value.remedy
+    with pytest.raises(errors.StateError, match=r"the state lacks 3\.velocity and has 3\.speed"):
+        heavy.load_state_dict({name.replace("3.velocity", "3.speed"): a for name, a in heavy.state_dict().items()})
+    with pytest.raises(errors.StateError, match="not a dict"):
+        plain.load_state_dict([0.1])
 
 
 def test_the_state_of_another_precision_is_cast():

@@ -49,13 +49,18 @@ class ParamGroup(MutableMapping[str, Any]):
         if name not in list(self):
             known = ", ".join(list(self)[1:])
             raise ArgumentError(f"a group of {self._optimizer} has no {name!r}", remedy=f"it has {known}")
-        if name in self._own or len(self._optimizer._own) > 1:
-            self._own[name] = value
-        else:
+        if name not in self._own and len(self._optimizer._own) == 1:
             setattr(self._optimizer, name, value)
+            return
+        turned_on = name in self._optimizer.start_settings and value and not self[name]
+        self._own[name] = value
+        if turned_on:
+            self._optimizer.start_missing()
 
     def __delitem__(self, name: str) -> None:
         del self._own[name]
+        if name in self._optimizer.start_settings:
+            self._optimizer.start_missing()
 
     def __iter__(self) -> Iterator[str]:
         settings = [name for name, _ in self._optimizer.settings() if name[0] != "_"]

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygrad_sm.display import describe
 from tinygrad_sm.effects import note_overwrite
-from tinygrad_sm.errors import ArgumentError, GradientError, NonFiniteError, StateError
+from tinygrad_sm.errors import ArgumentError, GradientError, NonFiniteError
 from tinygrad_sm.optim.line_search import Point, strong_wolfe
 from tinygrad_sm.optim.optimizer import Optimizer, Params
 from tinygrad_sm.optim.storage import Array
@@ -172,9 +172,7 @@ class LBFGS(Optimizer):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned. Raises StateError if it is not the state of such an optimiser."""
         own = self.state_dict()
-        if not isinstance(state, Mapping) or state.keys() != own.keys():
-            given = ", ".join(map(str, state)) if isinstance(state, Mapping) else type(state).__name__
-            raise StateError(f"{self}: takes {', '.join(own)}, not {given}", remedy="pass what state_dict() returned")
+        self._check_names(state, own)
         pairs = len(np.atleast_1d(state["inverses"]))
         remedy = "give the optimiser parameters of the same shapes in the same order"
         values = {}

@@ -34,10 +34,11 @@ class Optimizer:
 
     A subclass whose `update` works element by element, in place, may say so: `elementwise = True`. Its small parameters
     then lie side by side in one array and are updated by one call, as arrays of one axis. Both see the settings of the
-    group as attributes.
+    group as attributes. Where `start` keeps more with a setting, such as a momentum, `start_settings` names that.
     """
 
     elementwise: ClassVar[bool] = False
+    start_settings: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, params: Params, lr: float) -> None:
         self.lr = lr
@@ -64,6 +65,12 @@ class Optimizer:
     def __init_subclass__(cls) -> None:
         if {"update", "start"} & vars(cls).keys():  # what is true of another rule need not be true of this one
             cls.elementwise = vars(cls).get("elementwise", False)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        turned_on = name in self.start_settings and "state" in vars(self) and value and not getattr(self, name)
+        super().__setattr__(name, value)
+        if turned_on:
+            self.start_missing()
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Train more parameters from the next step on, such as layers that were frozen until now.
@@ -114,6 +121,16 @@ class Optimizer:
     def start(self, data: Array) -> State:
         """The arrays to keep for a parameter, as they are before its first step; none unless overridden."""
         return {}
+
+    def start_missing(self) -> None:
+        """Start what a setting that was turned on after some steps asks to keep; what is kept already stays."""
+        self._part()
+        for group, p, kept in zip(self._member, self.params, self.state, strict=True):
+            whole = {**self._start(group, p.data), **kept}  # in the order in which it would have begun
+            kept.clear()
+            kept.update(whole)
+        self._moves = 0
+        self._move_together()
 
     def update(self, data: Array, g: Array, state: State) -> None:
         """Move `data` in place against its gradient `g`, with the arrays that `start` made."""
@@ -181,14 +198,14 @@ class Optimizer:
         own = self._own[group]
         before = {name: getattr(self, name) for name in own if hasattr(self, name)}
         for name, value in own.items():
-            setattr(self, name, value)
+            super().__setattr__(name, value)
         try:
             yield
         finally:
             for name in own:
                 own[name] = getattr(self, name)
                 if name in before:
-                    setattr(self, name, before[name])
+                    super().__setattr__(name, before[name])
                 else:
                     delattr(self, name)
 
@@ -339,9 +356,7 @@ class Optimizer:
         """
         rates = {name: np.array(0.0) for name in ("lr", *self._named_rates())}
         own = {**rates, **dict(self._arrays())}
-        if not isinstance(state, Mapping) or state.keys() != own.keys():
-            given = ", ".join(map(str, state)) if isinstance(state, Mapping) else type(state).__name__
-            raise StateError(f"{self}: takes {', '.join(own)}, not {given}", remedy="pass what state_dict() returned")
+        self._check_names(state, own)
         remedy = "give the optimiser parameters of the same shapes in the same order"
         values = {name: fitted(state[name], array, f"{self}: {name}", remedy) for name, array in own.items()}
         lr, *others = [values[name].item() for name in rates]
@@ -351,6 +366,20 @@ class Optimizer:
             np.copyto(array, values[name])
         for storage in self._storages:
             storage.join()
+
+    def _check_names(self, state: Any, own: Mapping[str, Any]) -> None:
+        """Refuse a state that lacks names or has others."""
+        if not isinstance(state, Mapping):
+            what = f"{self}: load_state_dict was given {describe(state)}, not a dict"
+            raise StateError(what, remedy="pass what state_dict() returned")
+        kinds = (
+            ("lacks", [name for name in own if name not in state]),
+            ("has", [name for name in state if name not in own]),
+        )
+        wrong = [f"{verb} {_some(names)}" for verb, names in kinds if names]
+        if wrong:
+            remedy = "pass what state_dict() of such an optimiser, with the same settings and parameters, returned"
+            raise StateError(f"{self}: the state {' and '.join(wrong)}", remedy=remedy)
 
     def _named_rates(self) -> dict[str, float]:
         """The rates of several groups, under the names of a flat dict."""
@@ -373,6 +402,11 @@ class Optimizer:
     def __repr__(self) -> str:
         groups = f", {len(self._own)} groups" if len(self._own) > 1 else ""
         return f"{type(self).__name__}(lr={self.lr}{groups})"
+
+
+def _some(names: Sequence[Any], most: int = 3) -> str:
+    shown = ", ".join(map(str, names[:most]))
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 def _indices_outside(storages: Sequence[FlatStorage], count: int) -> list[int]:

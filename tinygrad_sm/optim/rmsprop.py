@@ -26,6 +26,7 @@ class RMSprop(Optimizer):
     """
 
     elementwise = True
+    start_settings = ("momentum", "centered")
 
     def __init__(
         self,

@@ -25,6 +25,7 @@ class SGD(Optimizer):
     """
 
     elementwise = True
+    start_settings = ("momentum",)
 
     def __init__(
         self,
