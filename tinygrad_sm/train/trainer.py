@@ -223,20 +223,19 @@ class Trainer:
         """What has to be the same when a run goes on; a learning rate may be changed by a schedule and does not."""
         schedule = self.schedule
         moved = schedule.moves if schedule else ()
-        rounding = {"backend": self.compile} if self.compile == "numba" else {}  # numpy's is that of no backend
-        dropping = {"drop_last": True} if self.drop_last else {}
-        return (
-            rounding
-            | dropping
-            | {
-                "batch size": self.batch_size,
-                "patience": self.patience,
-                "optimiser": [type(self.optimizer).__name__, _settings(self.optimizer, moved)],
-                "schedule": [type(schedule).__name__, schedule.settings()] if schedule else None,
-                "parameters": [[name, list(p.shape), str(p.dtype)] for name, p in self.model.named_parameters()],
-                "generators": [type(generator.bit_generator).__name__ for generator in self._generators()],
-            }
-        )
+        run: dict[str, Any] = {
+            "batch size": self.batch_size,
+            "patience": self.patience,
+            "optimiser": [type(self.optimizer).__name__, _settings(self.optimizer, moved)],
+            "schedule": [type(schedule).__name__, schedule.settings()] if schedule else None,
+            "parameters": [[name, list(p.shape), str(p.dtype)] for name, p in self.model.named_parameters()],
+            "generators": [type(generator.bit_generator).__name__ for generator in self._generators()],
+        }
+        if self.compile == "numba":  # which rounds in its own way; numpy's rounding is that of no backend
+            run["backend"] = self.compile
+        if self.drop_last:
+            run["drop_last"] = True
+        return run
 
     def _generators(self) -> list[np.random.Generator]:
         """Every generator that training draws from: for shuffling, those in the modules, and the default one."""
