@@ -7,7 +7,20 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from workloads import FACTOR, LEARNING_RATE, START, SUMMAND, Array, Kernel, Pictures, Problem, Scores, Step
+from workloads import (
+    EPSILON,
+    FACTOR,
+    LEARNING_RATE,
+    START,
+    SUMMAND,
+    Array,
+    Kernel,
+    Pictures,
+    Problem,
+    Rows,
+    Scores,
+    Step,
+)
 
 
 def training(problem: Problem) -> Step:
@@ -111,6 +124,24 @@ def logsumexp(scores: Scores) -> Kernel:
         loss = (np.log(total) + top).sum()
         p /= total
         return loss, p
+
+    return run
+
+
+def layer_norm(rows: Rows) -> Kernel:
+    X, weight, bias, others = rows
+    epsilon = np.float32(EPSILON)
+
+    def run() -> tuple[float, Array]:
+        centred = X - X.mean(axis=1, keepdims=True)
+        deviation = np.sqrt((centred * centred).mean(axis=1, keepdims=True) + epsilon)
+        x_hat = centred / deviation
+        loss = np.vdot(x_hat * weight + bias, others)
+
+        g = others * weight
+        g -= g.mean(axis=1, keepdims=True) + x_hat * (g * x_hat).mean(axis=1, keepdims=True)
+        g /= deviation
+        return loss, g
 
     return run
 

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from workloads import FACTOR, LEARNING_RATE, START, SUMMAND, Array, Kernel, Labels, Pictures, Problem, Scores, Step
+from workloads import (
+    FACTOR,
+    LEARNING_RATE,
+    START,
+    SUMMAND,
+    Array,
+    Kernel,
+    Labels,
+    Pictures,
+    Problem,
+    Rows,
+    Scores,
+    Step,
+)
 
 import tinygrad_sm as tg
 import tinygrad_sm.nn.functional as F
@@ -74,6 +87,18 @@ def logsumexp(scores: Scores) -> Kernel:
         loss = tg.logsumexp(logits, axis=1).sum()
         loss.backward()
         return loss, logits.grad
+
+    return run
+
+
+def layer_norm(rows: Rows) -> Kernel:
+    x = Tensor(rows.X, requires_grad=True)
+
+    def run() -> tuple[Tensor, Any]:
+        x.grad = None
+        loss = (F.layer_norm(x, x.shape[1], rows.weight, rows.bias) * rows.others).sum()
+        loss.backward()
+        return loss, x.grad
 
     return run
 

@@ -6,7 +6,20 @@ from typing import Any
 
 import numpy as np
 from ours import convolutional_model, model
-from workloads import FACTOR, LEARNING_RATE, START, SUMMAND, Array, Kernel, Labels, Pictures, Problem, Scores, Step
+from workloads import (
+    FACTOR,
+    LEARNING_RATE,
+    START,
+    SUMMAND,
+    Array,
+    Kernel,
+    Labels,
+    Pictures,
+    Problem,
+    Rows,
+    Scores,
+    Step,
+)
 
 import tinygrad_sm as tg
 import tinygrad_sm.nn.functional as F
@@ -47,6 +60,14 @@ def logsumexp(scores: Scores, backend: str) -> Kernel:
 
     compiled = tg.compile(tg.value_and_grad(total), backend=backend)
     return lambda: compiled(scores.logits)
+
+
+def layer_norm(rows: Rows, backend: str) -> Kernel:
+    def total(x: Tensor) -> Tensor:
+        return (F.layer_norm(x, x.shape[1], rows.weight, rows.bias) * rows.others).sum()
+
+    compiled = tg.compile(tg.value_and_grad(total), backend=backend)
+    return lambda: compiled(rows.X)
 
 
 def chain(count: int, backend: str) -> Kernel:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from workloads import FACTOR, LEARNING_RATE, START, SUMMAND, Array, Kernel, Problem, Scores, Step
+from workloads import EPSILON, FACTOR, LEARNING_RATE, START, SUMMAND, Array, Kernel, Problem, Rows, Scores, Step
 
 ZERO, ONE = np.float32(0), np.float32(1)
 CACHE_LINE = 64  # bytes
@@ -143,6 +143,39 @@ def softmax_parts(logits: Array, p: Array, top: Array, total: Array, ones: Array
     np.subtract(logits, top[:, None], out=p)
     np.exp(p, out=p)
     np.dot(p, ones, out=total)
+
+
+def layer_norm(rows: Rows) -> Kernel:
+    X, weight, bias, others = rows
+    x_hat, out, g, product = np.empty((4, *X.shape), np.float32)
+    inverse, mean = np.empty((2, len(X), 1), np.float32)
+    share = np.full(X.shape[1], 1 / X.shape[1], np.float32)  # times which a sum is a mean
+    epsilon = np.float32(EPSILON)
+
+    def run() -> tuple[float, Array]:
+        np.dot(X, share, out=mean[:, 0])
+        np.subtract(X, mean, out=x_hat)
+        np.multiply(x_hat, x_hat, out=product)
+        np.dot(product, share, out=inverse[:, 0])
+        np.add(inverse, epsilon, out=inverse)
+        np.sqrt(inverse, out=inverse)
+        np.divide(ONE, inverse, out=inverse)
+        np.multiply(x_hat, inverse, out=x_hat)
+        np.multiply(x_hat, weight, out=out)
+        np.add(out, bias, out=out)
+        loss = np.vdot(out, others)
+
+        np.multiply(others, weight, out=g)
+        np.multiply(g, x_hat, out=product)
+        np.dot(product, share, out=mean[:, 0])
+        np.multiply(x_hat, mean, out=product)
+        np.dot(g, share, out=mean[:, 0])
+        np.subtract(g, mean, out=g)
+        np.subtract(g, product, out=g)
+        np.multiply(g, inverse, out=g)
+        return loss, g
+
+    return run
 
 
 def chain(count: int) -> Kernel:

@@ -51,7 +51,7 @@ def evidence(workload: str, run: Callable[[], Any], first: Any) -> list[float]:
     """Numbers that agree where the same was computed.
 
     The first and the tenth loss of a training step; of a kernel the loss, the length of its gradient and the product
-    of that with the logits; the result and the slope of a chain.
+    of that with the logits, or with what normalised rows are multiplied by; the result and the slope of a chain.
     """
     function = WORKLOADS[workload].function
     if function in ("training", "convolution"):
@@ -59,8 +59,10 @@ def evidence(workload: str, run: Callable[[], Any], first: Any) -> list[float]:
     if function == "chain":
         return [float(value) for value in first]
     loss, gradient = first
+    arrays = data(workload)
+    others = arrays.others if function == "layer_norm" else arrays.logits
     slopes = np.asarray(getattr(gradient, "numpy", lambda: gradient)(), float)
-    return [float(loss), float(np.linalg.norm(slopes)), float(np.vdot(slopes, data(workload).logits))]
+    return [float(loss), float(np.linalg.norm(slopes)), float(np.vdot(slopes, others))]
 
 
 def microseconds(run: Callable[[], Any], seconds: float) -> list[float]:

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 from frameworks import FRAMEWORKS, YARDSTICK, build, load, missing
-from workloads import FACTOR, LEARNING_RATE, START, WORKLOADS, pictures, problem, scores
+from workloads import EPSILON, FACTOR, LEARNING_RATE, START, WORKLOADS, pictures, problem, rows, scores
 
 # The first and the tenth loss. They hold the random numbers of a workload in place: results of other days and of other
 # programs on the same workload stay comparable.
@@ -18,6 +18,7 @@ LOSSES = {
 }
 CONVOLUTION = (2.36649, 1.79010)
 KERNELS = [name for name, workload in WORKLOADS.items() if workload.function in ("cross_entropy", "logsumexp")]
+NORMS = [name for name, workload in WORKLOADS.items() if workload.function == "layer_norm"]
 
 
 @pytest.fixture(autouse=True)
@@ -95,6 +96,32 @@ def test_every_framework_computes_the_loss_and_the_gradient_of_the_textbook(fram
     slopes = found[1].numpy() if hasattr(found[1], "numpy") else np.asarray(found[1])
     assert slopes.dtype == np.float32
     np.testing.assert_allclose(slopes, gradient, rtol=2e-5, atol=1e-9)
+
+
+@functools.cache
+def layer_norm_by_the_textbook(workload):
+    """In float64, with the whole derivative of x_hat_j by x_i for one row after another."""
+    X, weight, bias, others = (values.astype(float) for values in rows(workload))
+    deviations = np.sqrt(X.var(axis=1) + EPSILON)
+    x_hat = (X - X.mean(axis=1, keepdims=True)) / deviations[:, None]
+    n = X.shape[1]
+    gradient = [
+        (np.eye(n) - 1 / n - np.outer(row, row) / n) @ (g * weight) / deviation
+        for row, deviation, g in zip(x_hat, deviations, others, strict=True)
+    ]
+    return ((x_hat * weight + bias) * others).sum(), np.array(gradient)
+
+
+@pytest.mark.parametrize(("framework", "workload"), installed(NORMS[0]))
+def test_every_framework_normalises_as_the_textbook_does(framework, workload):
+    loss, gradient = layer_norm_by_the_textbook(workload)
+    run = build(framework, workload)
+    for _ in range(3):
+        found = run()
+    np.testing.assert_allclose(float(found[0]), loss, rtol=1e-4)
+    slopes = found[1].numpy() if hasattr(found[1], "numpy") else np.asarray(found[1])
+    assert slopes.dtype == np.float32
+    np.testing.assert_allclose(slopes, gradient, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(("framework", "workload"), installed("chain"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from workloads import FACTOR, LEARNING_RATE, START, SUMMAND, Kernel, Pictures, Problem, Scores, Step
+from workloads import EPSILON, FACTOR, LEARNING_RATE, START, SUMMAND, Kernel, Pictures, Problem, Rows, Scores, Step
 
 WINDOW = (1, 1, 2, 2)  # of the pooling
 
@@ -73,6 +73,17 @@ def cross_entropy(scores: Scores) -> Kernel:
 
 def logsumexp(scores: Scores) -> Kernel:
     return kernel(lambda z: jax.nn.logsumexp(z, axis=1).sum(), jnp.asarray(scores.logits))
+
+
+def layer_norm(rows: Rows) -> Kernel:
+    X, weight, bias, others = map(jnp.asarray, rows)
+
+    def total(x: jax.Array) -> jax.Array:
+        centred = x - x.mean(axis=1, keepdims=True)
+        x_hat = centred / jnp.sqrt((centred * centred).mean(axis=1, keepdims=True) + EPSILON)
+        return ((x_hat * weight + bias) * others).sum()
+
+    return kernel(total, X)
 
 
 def chain(count: int) -> Kernel:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from machine import cores
-from workloads import FACTOR, LEARNING_RATE, START, SUMMAND, Kernel, Pictures, Problem, Scores, Step
+from workloads import FACTOR, LEARNING_RATE, START, SUMMAND, Kernel, Pictures, Problem, Rows, Scores, Step
 
 torch.set_num_threads(cores())
 
@@ -80,6 +80,13 @@ def logsumexp(scores: Scores, compiled: bool = False) -> Kernel:
         return torch.logsumexp(z, 1).sum()
 
     return kernel(total, scores.logits, compiled=compiled)
+
+
+def layer_norm(rows: Rows, compiled: bool = False) -> Kernel:
+    def total(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+        return (F.layer_norm(x, x.shape[1:], weight, bias) * others).sum()
+
+    return kernel(total, *rows, compiled=compiled)
 
 
 def chain(count: int, compiled: bool = False) -> Kernel:

@@ -7,6 +7,7 @@ without arguments, that computes it once:
     convolution(pictures)   one such step of a network that convolves, pools and decides
     cross_entropy(scores)   the mean softmax cross-entropy of the logits; returns it and its gradient
     logsumexp(scores)       the sum over the rows of their logsumexp; returns it and its gradient
+    layer_norm(rows)        the product of normalised rows with others; returns it and its gradient
     chain(count)            `count` operations on one number; returns the result and its slope
 
 What comes back is finished, not promised. What cannot be had on this machine raises UnavailableError. See `by_hand.py`
@@ -30,6 +31,7 @@ Kernel: TypeAlias = Callable[[], tuple[Any, Any]]
 LEARNING_RATE = 0.01
 # A link of the chain is x = x * FACTOR + SUMMAND, two operations. Both numbers are exact in float32, and x tends to 1.
 START, FACTOR, SUMMAND = 2.0, 1 - 2**-10, 2**-10
+EPSILON = 1e-5  # what is added to a variance
 
 
 class UnavailableError(Exception):
@@ -65,6 +67,7 @@ WORKLOADS = {
     "cnn": Workload("convolution", (28, 3, 32, 10), "cnn 32 of 3x3, pool 2, dense 10, batch 32 of 28x28", 32),
     **_kernels("cross_entropy", (128, 10), (4096, 1000), (64, 50257)),
     **_kernels("logsumexp", (128, 10), (4096, 1000), (64, 50257)),
+    **_kernels("layer_norm", (256, 128), (4096, 1024)),
     "chain": Workload("chain", (1000,), "chain of 1,000 scalar operations"),
 }
 GROWTH = (100, 1_000, 10_000, 100_000)  # operations of a chain that grows
@@ -100,6 +103,15 @@ class Scores(NamedTuple):
     labels: Labels
 
 
+class Rows(NamedTuple):
+    """Rows to normalise, with a weight and a bias (length,), and what the result is multiplied by."""
+
+    X: Array
+    weight: Array
+    bias: Array
+    others: Array
+
+
 def data(name: str) -> Any:
     """What the function of a workload is given."""
     workload = WORKLOADS[name]
@@ -107,6 +119,8 @@ def data(name: str) -> Any:
         return problem(name)
     if workload.function == "convolution":
         return pictures(name)
+    if workload.function == "layer_norm":
+        return rows(name)
     return workload.sizes[0] if workload.function == "chain" else scores(name)
 
 
@@ -140,6 +154,15 @@ def scores(name: str) -> Scores:
     n, classes = WORKLOADS[name].sizes
     generator = np.random.default_rng(0)
     return Scores(normal(generator, n, classes), generator.integers(0, classes, n))
+
+
+def rows(name: str) -> Rows:
+    """What a layer is normalised on; its rows have a mean of about 1."""
+    n, length = WORKLOADS[name].sizes
+    generator = np.random.default_rng(0)
+    X = normal(generator, n, length) + np.float32(1)
+    weight, bias = normal(generator, 2, length)
+    return Rows(X, weight, bias, normal(generator, n, length))
 
 
 def normal(generator: np.random.Generator, rows: int, columns: int, divisor: float = 1.0) -> Array:
