@@ -4,7 +4,7 @@ import runpy
 
 import numpy as np
 import pytest
-from calls import OPS
+from calls import CONSTANTS, OPS
 
 import tinygrad_sm as tg
 from tinygrad_sm import Sample
@@ -34,7 +34,7 @@ def registry_as_before():
 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 def test_built_in_operations_pass(op):
-    assert tg.check_primitive(op) is True
+    assert tg.check_primitive(op, constants=CONSTANTS.get(op.name, ())) is True
 
 
 def test_ten_lines_of_ones_own_have_the_checks_the_line_and_the_method_of_a_built_in_operation():
@@ -115,7 +115,7 @@ def test_samples_may_hold_arrays():
     def weigh_vjp_x(g, out, x, weight, scale):
         return g * weight * scale
 
-    assert tg.check_primitive(weigh)
+    assert tg.check_primitive(weigh, constants=["weight", "scale"])
 
 
 # The catalogue of mistakes ----------------------------------------------------------------------------------------
@@ -393,6 +393,62 @@ def samples_of_integers_alone():
     return own(lambda x: x * 1, rule_x, samples=[Sample(integers(3, 4))])
 
 
+def argument_without_a_rule():
+    def rule_x(g, out, x, weight):
+        return g * weight
+
+    return own(lambda x, weight: x * weight, rule_x, samples=[Sample(normal(3), normal(3))])
+
+
+def any_number_of_arguments():
+    def rule_x(g, out, x):
+        return g
+
+    return own(lambda *x: x[0] * 1, rule_x)
+
+
+def list_instead_of_a_tuple():
+    def rule_x(g, out, x):
+        return g[0] + g[1]
+
+    return own(lambda x: [x * 1, x * 1], rule_x)
+
+
+def number_of_python():
+    def rule_x(g, out, x):
+        return np.broadcast_to(g, x.shape)
+
+    return own(lambda x: float(np.sum(x)), rule_x)
+
+
+def nothing_returned():
+    def rule_x(g, out, x):
+        return g
+
+    return own(lambda x: None, rule_x)
+
+
+def residual_that_is_not_returned():
+    def rule_x(g, out, x, residual=None):
+        return g * 2
+
+    return own(lambda x: x * 2, rule_x, residual=True)  # two rows, which would be taken for a pair
+
+
+def rule_of_less_precision():
+    def rule_x(g, out, x):
+        return (g * 2).astype(np.float32)
+
+    return own(lambda x: x * 2, rule_x)
+
+
+def rule_for_arrays_alone():
+    def rule_x(g, out, x):
+        return g * 3 * np.asarray(x) ** 2
+
+    return own(lambda x: x**3, rule_x)
+
+
 def wrong_in_the_second_sample_alone():
     def rule_x(g, out, x, axis=None):
         return np.broadcast_to(g if axis is None else np.expand_dims(g, 0), x.shape)
@@ -434,6 +490,14 @@ CATALOGUE = {
     rule_that_no_sample_runs: (ArgumentError, "no sample runs the rule for y", "add one"),
     sample_that_does_not_fit: (ArgumentError, "own, sample 1: too many positional arguments", r"the forward takes (x)"),
     samples_of_integers_alone: (ArgumentError, "no sample runs the rule for x", "floating array"),
+    argument_without_a_rule: (ArgumentError, "weight is a floating array and has no rule", "constants=['weight']"),
+    any_number_of_arguments: (ArgumentError, r"own takes \*x", "variadic=True"),
+    list_instead_of_a_tuple: (DTypeError, "own, sample 0: the forward returns .*which is no array", "a tuple of them"),
+    number_of_python: (DTypeError, "own, sample 0: the forward returns .*which is no array", "return an array"),
+    nothing_returned: (DTypeError, "own, sample 0: the forward returns None, which is no array", "return an array"),
+    residual_that_is_not_returned: (ArgumentError, "the forward returns .* and no residual", "(out, residual)"),
+    rule_of_less_precision: (DTypeError, "own, sample 0: rule_x returns float32 for arguments of float64", "astype"),
+    rule_for_arrays_alone: (RuleError, "own, derivative for x: .*np.asarray", "runs on arrays, and not on tensors"),
     wrong_in_the_second_sample_alone: (GradcheckError, "own, sample 1: the gradient for argument 0", "transposed"),
 }
 

@@ -6,18 +6,27 @@ What is asked of each sample stands in `check_primitive`, one line a question. R
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
 
 from tinygrad_sm.checking.finite_differences import gradcheck
 from tinygrad_sm.checking.straightness import crooked_lines
+from tinygrad_sm.display import describe
 from tinygrad_sm.engine.primitive import Primitive
 from tinygrad_sm.engine.tape import Sweep
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.engine.transforms import gradients
-from tinygrad_sm.errors import ArgumentError, DTypeError, GradcheckError, GradientError, InPlaceError, warn
+from tinygrad_sm.errors import (
+    ArgumentError,
+    DTypeError,
+    GradcheckError,
+    GradientError,
+    InPlaceError,
+    RuleError,
+    warn,
+)
 from tinygrad_sm.jacobians import jvp, vjp
 from tinygrad_sm.numpy_calls import flat
 
@@ -29,13 +38,14 @@ LAYOUTS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def check_primitive(op: Any, *, seed: int = 0) -> bool:
+def check_primitive(op: Any, *, constants: Collection[str] = (), seed: int = 0) -> bool:
     """Run the tests of the built-in operations on one of your own: its rules to second order, on each of its samples.
 
-    Args: op: what `@tg.primitive(samples=[...])` made, with a docstring. seed: of the samples' arrays. Returns True.
-    Raises ArgumentError where samples, docstring or rules are missing; GradcheckError for a derivative that disagrees
-    with finite differences, with the textbook or with itself; DTypeError where float32 is lost; InPlaceError for a
-    write to what was given; RuleError for a rule that fails. Each says which sample, which argument, and what to do.
+    Args: op: what `@tg.primitive(samples=[...])` made, with a docstring. constants: names of floating arguments that
+    have no rule by intent. seed: of the samples' arrays. Returns True. Raises ArgumentError where samples, docstring
+    or rules are missing; GradcheckError for a derivative that disagrees with finite differences, with the textbook or
+    with itself; DTypeError where float32 is lost; InPlaceError for a write to what was given; RuleError for a rule that
+    fails. Each says which sample, which argument, and what to do.
     Warns of a rule that is no straight line: it is right, and its lines cannot be stepped through or compiled.
 
     >>> from tinygrad_sm import exp
@@ -43,9 +53,10 @@ def check_primitive(op: Any, *, seed: int = 0) -> bool:
     True
     """
     _check_declaration(op)
-    covered: set[str] = set()
+    covered, floating = set[str](), set[str]()
     for number in range(len(op.samples)):
         call = SampleCall(op, number, seed)
+        _check_outputs(call)
         _check_forward(call)
         _check_float32(SampleCall(op, number, seed, np.float32))
         if call.arrays:
@@ -54,12 +65,17 @@ def check_primitive(op: Any, *, seed: int = 0) -> bool:
             gradcheck(call, call.arrays, order=2, seed=seed)
             check_vjp_against_jvp(call, call.arrays, call.rng, order=2)
             _check_textbook(call)
+        floating |= {name for name, value in call.bound.arguments.items() if _is_floating(value)}
         covered |= {place[0] for place in call.places}
     _check_straightness(op)
     missing = [name for name in op.rules if name not in covered]
     if missing:
         remedy = f"add one in which {missing[0]} is a floating array"
         raise ArgumentError(f"{op.name}: no sample runs the rule for {missing[0]}", remedy=remedy)
+    without = [name for name in op.parameters if name in floating.difference(op.rules, constants)]
+    if without and op.differentiable:
+        remedy = f"write @{op.name}.vjp({without[0]!r}), or give check_primitive constants={without}"
+        raise ArgumentError(f"{op.name}: {without[0]} is a floating array and has no rule", remedy=remedy)
     return True
 
 
@@ -162,11 +178,29 @@ def _check_declaration(op: Any) -> None:
     if not (op.__doc__ or "").strip():
         remedy = "begin the forward with one sentence and the formula: help and tables show it"
         raise ArgumentError(f"{op.name} has no docstring", remedy=remedy)
+    starred = [
+        str(each) for each in op.signature.parameters.values() if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+    ]
+    if starred:
+        remedy = "name each argument, or take a sequence of arrays first and declare variadic=True"
+        raise ArgumentError(f"{op.name} takes {starred[0]}, which rules cannot be written for", remedy=remedy)
     if op.differentiable and not op.rules:
         remedy = f"write @{op.name}.vjp({op.parameters[0]!r}), or declare differentiable=False"
         raise ArgumentError(f"{op.name} has no rule", remedy=remedy)
     if op.rules and not op.differentiable:
         raise ArgumentError(f"{op.name} has rules and says differentiable=False", remedy="leave out one of them")
+
+
+def _check_outputs(call: SampleCall) -> None:
+    """Whether the forward returns arrays."""
+    out = call(*call.arrays, using=lambda *args, **kwargs: call.op.run(args, kwargs))
+    if call.op.residual and not (isinstance(out, tuple) and len(out) == 2):
+        remedy = "return (out, residual), or leave out residual=True"
+        raise ArgumentError(f"{call.__name__}: the forward returns {describe(out)} and no residual", remedy=remedy)
+    for each in _tuple(out[0] if call.op.residual else out) or [out]:
+        if not isinstance(each, (np.ndarray, np.generic)):
+            what = f"{call.__name__}: the forward returns {describe(each)}, which is no array"
+            raise DTypeError(what, remedy="return an array, or a tuple of them for several outputs")
 
 
 def _check_forward(call: SampleCall) -> None:
@@ -203,7 +237,7 @@ def _check_rules(call: SampleCall) -> None:
     leaves, outputs = call.recorded([array.copy() for array in call.arrays])
     total = call.total(outputs)
     first, again = gradients(total, leaves), gradients(total, leaves)
-    on_tensors = gradients(total, leaves, create_graph=True)
+    on_tensors = _gradients_on_tensors(total, leaves)
     for name, a, b, c in zip(call.parameters, first, again, on_tensors, strict=True):
         if not _close(a.data, b.data):
             what = f"{call.__name__}: a second backward gives another gradient for {name}"
@@ -213,23 +247,39 @@ def _check_rules(call: SampleCall) -> None:
             raise GradcheckError(what, remedy="a residual is for arrays alone: compute it again where it is None")
 
 
+def _gradients_on_tensors(total: Any, leaves: Sequence[Tensor]) -> Any:
+    """The gradients as they can be differentiated again, of rules that are known to run on arrays."""
+    try:
+        return gradients(total, leaves, create_graph=True)
+    except RuleError as error:
+        what = "this rule runs on arrays, and not on tensors, as it must for derivatives of derivatives"
+        error.remedy = f"{what}: write NumPy's functions and operators, np.exp(x) * g, no np.asarray, loops or writes"
+        raise
+
+
 def _check_writes(call: SampleCall, outputs: Sequence[Tensor]) -> None:
-    """Whether a rule writes to what it is given: its residual alone is its own."""
+    """Whether a rule writes to what it is given, of which its residual alone is its own, and is as precise as that."""
     edge, seed = call.total(outputs)._seed(None)
+    types: dict[str, Any] = {}
     with Sweep(edge, seed) as sweep:
         for rule, arguments, options in sweep:
             held = [value for value in flat(arguments) if isinstance(value, np.ndarray)]
             before = [value.copy() for value in held]
             sweep.contribution = rule(*arguments, **options)
+            if sweep.node.op is call.op:
+                types[rule.__name__] = np.asarray(sweep.contribution).dtype
             changed = [value for value, old in zip(held, before, strict=True) if not _equal(value, old)]
             if changed:
                 break
-        else:
-            return
-    named = zip(inspect.signature(rule).parameters, arguments, strict=False)
-    written = " and ".join([name for name, value in named if _among(value, changed)])
-    remedy = "compute a new array; only a residual may be overwritten, if its memory is its own"
-    raise InPlaceError(f"{call.__name__}: {rule.__name__} writes to {written}", remedy=remedy)
+    if changed:
+        named = zip(inspect.signature(rule).parameters, arguments, strict=False)
+        written = " and ".join([name for name, value in named if _among(value, changed)])
+        remedy = "compute a new array; only a residual may be overwritten, if its memory is its own"
+        raise InPlaceError(f"{call.__name__}: {rule.__name__} writes to {written}", remedy=remedy)
+    for name, found in types.items():
+        if found.kind in "iub" or (found.kind == "f" and found.itemsize < 8):
+            remedy = "leave out .astype and arrays of that type: it is that of the argument"
+            raise DTypeError(f"{call.__name__}: {name} returns {found} for arguments of float64", remedy=remedy)
 
 
 def _check_memory(call: SampleCall) -> None:
@@ -283,6 +333,10 @@ def _check_straightness(op: Primitive) -> None:
 
 def _is_array(value: Any) -> bool:
     return isinstance(value, np.ndarray)
+
+
+def _is_floating(value: Any) -> bool:
+    return any(_is_array(each) and each.dtype.kind == "f" for each in flat([value]))
 
 
 def _tuple(outputs: Any) -> tuple[Any, ...]:
