@@ -37,7 +37,17 @@ def test_a_layer_is_its_operation(layer, function, shown):
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: nn.GELU("erf"), lambda: nn.Hardtanh(1, -1), lambda: nn.Softshrink(-1), lambda: nn.PReLU(0)]
+    "make",
+    [
+        lambda: nn.GELU("erf"),
+        lambda: nn.Hardtanh(1, -1),
+        lambda: nn.Softshrink(-1),
+        lambda: nn.PReLU(0),
+        lambda: nn.PReLU(init="a"),
+        lambda: nn.PReLU(init=None),
+        lambda: nn.Embedding(5, 3, 1.0),
+        lambda: nn.Embedding(5, 3, True),
+    ],
 )
 def test_wrong_options_are_refused_when_the_layer_is_made(make):
     with pytest.raises(tg.errors.ArgumentError):

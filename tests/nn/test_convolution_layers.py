@@ -76,6 +76,14 @@ def test_pooling_layers_are_their_functions():
         (lambda: nn.ConvTranspose2d(4, 6, 3, padding="same"), "ConvTranspose2d: padding='same'"),
         (lambda: nn.MaxPool2d(2, 0), "MaxPool2d: stride=0"),
         (lambda: nn.AvgPool2d(-2), "AvgPool2d: kernel_size=-2"),
+        (lambda: nn.AvgPool2d(2, divisor_override=0), "AvgPool2d: divisor_override=0"),
+        (lambda: nn.AvgPool2d(2, divisor_override=True), "AvgPool2d: divisor_override=True"),
+        (lambda: nn.MaxPool2d(2, padding=2), "MaxPool2d: padding=2 for kernel_size=2"),
+        (lambda: nn.MaxPool2d(3, padding="same"), "MaxPool2d: padding='same'"),
+        (lambda: nn.AdaptiveAvgPool2d((None, 0)), "AdaptiveAvgPool2d: output_size="),
+        (lambda: nn.AdaptiveAvgPool2d((1, 2, 3)), r"AdaptiveAvgPool2d: output_size=\(1, 2, 3\)"),
+        (lambda: nn.ConvTranspose2d(4, 6, 3, 2, output_padding=2), "ConvTranspose2d: output_padding=2 with stride"),
+        (lambda: nn.ConvTranspose2d(4, 6, 3, output_padding="a"), "ConvTranspose2d: output_padding='a'"),
     ],
 )
 def test_bad_options_are_refused_when_the_layer_is_made(make, message):

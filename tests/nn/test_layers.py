@@ -110,6 +110,21 @@ def test_linear_takes_an_initialiser_and_then_a_bias_of_zeros():
     assert not layer.bias.data.any()
 
 
+@pytest.mark.parametrize(
+    ("initial", "message"),
+    [
+        ("xavier", "initial='xavier'"),
+        (np.ones, "initial=.* unexpected keyword argument 'generator'"),
+        (lambda shape, **options: np.ones(shape[::-1]), r"initial returned \(3, 2\)"),
+        (lambda shape, **options: None, "initial returned None"),
+    ],
+)
+def test_what_is_no_initialiser_is_refused(initial, message):
+    with pytest.raises(errors.TinygradError, match=f"Linear: {message}") as caught:
+        nn.Linear(2, 3, initial=initial)
+    assert caught.value.remedy
+
+
 @pytest.mark.parametrize("sizes", [(0, 2), (2, 0), (-1, 2), (2.0, 3), ("2", 3), (None, 3)])
 def test_sizes_that_are_none_are_refused(sizes):
     with pytest.raises(errors.ArgumentError, match="Linear") as caught:
@@ -256,6 +271,14 @@ def test_flatten_keeps_the_first_axis(shape):
     assert x.grad.shape == shape
 
 
+def test_flatten_takes_a_list_and_refuses_a_number():
+    assert nn.Flatten()([[[1.0, 2.0]], [[3.0, 4.0]]]).tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    for number in (1.0, np.float32(1), Tensor(1.0)):
+        with pytest.raises(errors.ShapeError, match=r"Flatten: x \(\)") as caught:
+            nn.Flatten()(number)
+        assert "(N, ...)" in caught.value.remedy
+
+
 # Dropout.
 
 
@@ -340,7 +363,7 @@ def test_nothing_else_on_the_tape_of_a_model_has_effects():
     assert [node for node in model.eval()(normal(2, 3)).tape() if node.effects] == []
 
 
-@pytest.mark.parametrize("p", [-0.1, 1.0, 1, 2, float("nan")])
+@pytest.mark.parametrize("p", [-0.1, 1.0, 1, 2, float("nan"), "a", None, True, [0.1, 0.2]])
 def test_a_probability_that_is_none_is_refused(p):
     for call in (lambda: nn.Dropout(p), lambda: F.dropout(np.ones(3), p)):
         with pytest.raises(errors.ArgumentError) as caught:
@@ -425,6 +448,8 @@ def test_an_mlp_starts_from_kaiming_for_rectifiers_and_from_xavier_for_others(ac
         (([3, 2.5, 2],), r"Linear: out_features=2.5", "whole numbers"),
         (([3, 4, 2], "rleu"), "'rleu'", "leaky_relu"),
         (([3, 4, 2], "linear"), "'linear'", "relu"),
+        (([3, 4, 2], ["relu"]), r"\['relu'\]", "relu"),
+        ((3, 2), "MLP: sizes=3", r"MLP([64, 32, 10])"),
     ],
 )
 def test_an_mlp_that_cannot_be_is_refused(arguments, message, remedy):

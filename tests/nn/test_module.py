@@ -233,6 +233,21 @@ def test_nested_containers_are_walked_depth_first(shape):
         assert p.name == name
 
 
+def test_two_parts_of_one_name_are_refused():
+    module = nn.Module()
+    parts = {1: nn.Parameter([1.0]), "1": nn.Parameter([2.0])}
+    with pytest.raises(errors.ArgumentError, match=r"Module: two parts are named 'x\.1'") as caught:
+        module.x = parts
+    assert "keys" in caught.value.remedy
+    module.x = {"a.b": nn.Parameter([1.0])}
+    module.x["a"] = {"b": nn.Parameter([2.0])}
+    for call in (module.state_dict, lambda: module.load_state_dict({"x.a.b": [0.0]})):
+        with pytest.raises(errors.ArgumentError, match=r"two parts are named 'x\.a\.b'"):
+            call()
+    module.x = {1: 0.5, "1": nn.Parameter([2.0])}
+    assert list(module.state_dict()) == ["x.1"]
+
+
 # Parameter.
 
 

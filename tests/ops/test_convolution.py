@@ -169,10 +169,20 @@ IMAGES, WEIGHT = np.ones((2, 4, 5, 6)), np.ones((6, 2, 3, 3))
     [
         (
             lambda: tg.conv2d(IMAGES, np.ones((6, 3, 3, 3))),
-            r"weight \(6, 3, 3, 3\) for x \(2, 4, 5, 6\)",
-            r"\(O, 4, kh, kw\)",
+            r"x \(2, 4, 5, 6\) has 4 channels; weight \(6, 3, 3, 3\) in groups=1 is for 3",
+            r"in_channels=4, its weight \(O, 4 / groups, kh, kw\), or give x 3$",
         ),
-        (lambda: tg.conv2d(IMAGES, WEIGHT, groups=3), "groups=3 does not divide", "divisor"),
+        (
+            lambda: tg.conv2d(IMAGES, WEIGHT, groups=3),
+            "4 channels; .* in groups=3 is for 6",
+            "groups a divisor of both",
+        ),
+        (lambda: tg.conv2d(IMAGES, np.ones((5, 2, 3, 3)), groups=2), "groups=2 does not divide the 5", "divisor"),
+        (
+            lambda: tg.conv2d(np.moveaxis(IMAGES, 1, -1), np.ones((6, 4, 3, 3))),
+            r"x \(2, 5, 6, 4\) has 5 channels",
+            r"or give x 4 \(np.moveaxis\(x, -1, -3\) if they come last\)",
+        ),
         (lambda: tg.conv2d(IMAGES, WEIGHT, groups=0), "groups=0", "at least 1"),
         (
             lambda: tg.conv2d(IMAGES, np.ones((6, 4, 3, 7))),
@@ -191,12 +201,12 @@ IMAGES, WEIGHT = np.ones((2, 4, 5, 6)), np.ones((6, 2, 3, 3))
         (lambda: tg.conv2d(IMAGES, WEIGHT, None, 2, "same", 1, 2), 'padding="same" with stride=2', "kernel_size // 2"),
         (lambda: tg.conv2d(IMAGES, WEIGHT, dilation=(1, 2, 3), groups=2), r"dilation=\(1, 2, 3\)", "pair"),
         (lambda: tg.conv2d(np.ones((5, 6)), WEIGHT), r"not \(5, 6\)", r"\(N, C, H, W\)"),
-        (lambda: tg.conv2d(IMAGES, np.ones((6, 2)), groups=2), r"weight \(6, 2\)", r"\(O, 2, kh, kw\)"),
+        (lambda: tg.conv2d(IMAGES, np.ones((6, 2)), groups=2), r"weight \(6, 2\)", r"\(O, 4 / groups, kh, kw\)"),
         (lambda: tg.conv2d(IMAGES, WEIGHT, np.ones(5), groups=2), r"bias \(5,\) for 6 channels", r"\(6,\)"),
         (
             lambda: tg.conv_transpose2d(IMAGES, np.ones((3, 2, 2, 2))),
-            r"weight \(3, 2, 2, 2\) for x \(2, 4, 5, 6\)",
-            r"\(4, O / groups",
+            r"x \(2, 4, 5, 6\) has 4 channels; weight \(3, 2, 2, 2\) in groups=1 is for 3",
+            r"in_channels=4, its weight \(4, O / groups",
         ),
         (lambda: tg.conv_transpose2d(IMAGES, np.ones((4, 2, 2, 2)), groups=3), "groups=3 does not divide", "divisor"),
         (
@@ -209,8 +219,8 @@ IMAGES, WEIGHT = np.ones((2, 4, 5, 6)), np.ones((6, 2, 3, 3))
         (lambda: tg.conv1d(IMAGES, WEIGHT), r"x \(2, 4, 5, 6\) and weight \(6, 2, 3, 3\)", r"\(N, C, L\)"),
         (
             lambda: tg.conv1d(IMAGES[0], np.ones((2, 5, 3))[:, :4]),
-            r"x \(4, 5, 6\) and weight \(2, 4, 3\)",
-            r"\(O, C / 1, k\)",
+            r"x \(4, 5, 6\) has 5 channels; weight \(2, 4, 3\) in groups=1 is for 4",
+            r"in_channels=5, its weight \(O, 5 / groups, k\)",
         ),
         (lambda: tg.conv1d(IMAGES[0], np.ones((2, 5, 3)), stride=(1, 2)), r"stride=\(1, 2\)", "one axis"),
         (lambda: tg.conv1d(IMAGES[0], np.ones((2, 5, 3)), padding=1.5), r"padding=.*1\.5", "whole number"),

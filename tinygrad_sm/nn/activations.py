@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_sm.errors import ArgumentError
 from tinygrad_sm.nn import functional as F
 from tinygrad_sm.nn.module import Module, Parameter
 from tinygrad_sm.nn.sizes import check_sizes
@@ -213,7 +214,7 @@ class PReLU(Module):
     """Leaky rectifier whose slope is trained: x for x > 0, else weight x; see `F.prelu`.
 
     Args: num_parameters: 1, or the number of channels along axis 1, each with a slope of its own; init: where the
-    slopes start. Keep it out of weight decay, which would pull the slopes towards those of a ReLU.
+    slopes start, a number. Keep it out of weight decay, which would pull the slopes towards those of a ReLU.
 
     >>> PReLU(3)(-np.ones((2, 3), np.float32)).data[0].tolist()
     [-0.25, -0.25, -0.25]
@@ -221,6 +222,8 @@ class PReLU(Module):
 
     def __init__(self, num_parameters: int = 1, init: float = 0.25, *, dtype: Any = np.float32) -> None:
         check_sizes("PReLU", num_parameters=num_parameters)
+        if not isinstance(init, (int, float, np.number)):
+            raise ArgumentError(f"PReLU: init={init!r}", remedy="pass a number, such as 0.25")
         self.weight = Parameter(np.full(num_parameters, init, dtype))
 
     def forward(self, x: Any) -> Any:

@@ -24,8 +24,9 @@ class MultiHeadAttention(Module):
 
     Args: embed_dim: features E, num_heads: divides E; dropout: probability of dropping a weight; bias=False leaves the
     biases out. Called with query (..., L, E), key (..., S, E), the query by default (self-attention), value, the key by
-    default; attn_mask broadcasts to (..., num_heads, L, S), so write mask[:, None] of one (N, L, S): booleans are true
-    to attend (PyTorch's MultiheadAttention wants the opposite), floats are added. Returns (..., L, E).
+    default; attn_mask broadcasts to (..., num_heads, L, S), so write mask[:, None] of one (N, L, S), which is taken for
+    one mask per head if N is num_heads: booleans are true to attend (PyTorch's MultiheadAttention wants the opposite),
+    floats are added. Returns (..., L, E).
     Raises ArgumentError unless num_heads divides embed_dim. See `F.scaled_dot_product_attention`.
 
     >>> MultiHeadAttention(8, 2)(np.ones((5, 3, 8), np.float32), is_causal=True).shape

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_sm.errors import ArgumentError, TinygradError
+from tinygrad_sm.errors import ArgumentError
 from tinygrad_sm.nn import functional as F
 from tinygrad_sm.nn.module import Module, Parameter
-from tinygrad_sm.nn.sizes import check_sizes
-from tinygrad_sm.ops.windows import paddings, pair
+from tinygrad_sm.nn.sizes import check_sizes, checked
+from tinygrad_sm.ops.convolution import beyond
+from tinygrad_sm.ops.pooling import adaptive_size, check_divisor, pooling_options
+from tinygrad_sm.ops.windows import Pair, paddings, pair
 from tinygrad_sm.randomness import generator_or_default
 
 
@@ -78,7 +80,7 @@ class Conv1d(Convolution):
         if any(np.ndim(option) for option in (kernel_size, stride, padding, dilation)):
             options = f"kernel_size={kernel_size}, stride={stride}, padding={padding}, dilation={dilation}"
             raise ArgumentError(f"Conv1d: {options}", remedy="give one number each: there is one axis")
-        (length, _), _ = _checked(self, kernel_size, stride, padding, dilation)
+        length, _ = checked(self, _kernel, kernel_size, stride, padding, dilation)
         super().__init__(in_channels, out_channels, (length,), groups, bias, False, dtype, generator)
         self.stride, self.padding, self.dilation = stride, padding, dilation
 
@@ -112,7 +114,7 @@ class Conv2d(Convolution):
         dtype: Any = np.float32,
         generator: np.random.Generator | None = None,
     ) -> None:
-        kernel, _ = _checked(self, kernel_size, stride, padding, dilation)
+        kernel = checked(self, _kernel, kernel_size, stride, padding, dilation)
         super().__init__(in_channels, out_channels, kernel, groups, bias, False, dtype, generator)
         self.stride, self.padding, self.dilation = stride, padding, dilation
 
@@ -145,9 +147,10 @@ class ConvTranspose2d(Convolution):
         dtype: Any = np.float32,
         generator: np.random.Generator | None = None,
     ) -> None:
-        kernel, _ = _checked(self, kernel_size, stride, padding, dilation)
+        kernel = checked(self, _kernel, kernel_size, stride, padding, dilation)
         if isinstance(padding, str):
             raise ArgumentError(f"ConvTranspose2d: padding={padding!r}", remedy="give a number, or a pair")
+        checked(self, beyond, output_padding, pair(stride, "stride"), pair(dilation, "dilation"))
         super().__init__(in_channels, out_channels, kernel, groups, bias, True, dtype, generator)
         self.stride, self.padding, self.output_padding, self.dilation = stride, padding, output_padding, dilation
 
@@ -164,7 +167,7 @@ class MaxPool2d(Module):
     """
 
     def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1) -> None:
-        _checked(self, kernel_size, kernel_size if stride is None else stride, padding, dilation)
+        checked(self, pooling_options, kernel_size, stride, padding, dilation)
         self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
 
     def forward(self, x: Any) -> Any:
@@ -190,7 +193,8 @@ class AvgPool2d(Module):
         count_include_pad: bool = True,
         divisor_override: int | None = None,
     ) -> None:
-        _checked(self, kernel_size, kernel_size if stride is None else stride, padding, 1)
+        checked(self, pooling_options, kernel_size, stride, padding)
+        checked(self, check_divisor, divisor_override)
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
         self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
 
@@ -211,6 +215,7 @@ class AdaptiveAvgPool2d(Module):
     """
 
     def __init__(self, output_size: Any) -> None:
+        checked(self, adaptive_size, output_size, (1, 1))  # of any image
         self.output_size = output_size
 
     def forward(self, x: Any) -> Any:
@@ -220,15 +225,13 @@ class AdaptiveAvgPool2d(Module):
         return f"{self.output_size}"
 
 
-def _checked(layer: Module, kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> tuple[tuple[int, int], Any]:
-    """The kernel's size as a pair; bad options are refused now rather than in the first step."""
-    try:
-        kernel = pair(kernel_size, "kernel_size")
-        pair(stride, "stride")
-        pair(dilation, "dilation")
-        return kernel, paddings(padding, kernel, stride, dilation)
-    except TinygradError as error:
-        raise error.inside(type(layer).__name__) from None
+def _kernel(kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> Pair:
+    """The kernel's size as a pair, if it and the other options are such."""
+    kernel = pair(kernel_size, "kernel_size")
+    pair(stride, "stride")
+    pair(dilation, "dilation")
+    paddings(padding, kernel, stride, dilation)
+    return kernel
 
 
 def _shown(layer: Any, **usual: Any) -> str:

@@ -145,8 +145,12 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, *, generator: np.rand
     >>> dropout(np.ones(4), 0.5, generator=np.random.default_rng(1)).tolist()
     [0.0, 2.0, 2.0, 2.0]
     """
-    if not 0 <= p < 1:
-        raise ArgumentError(f"dropout: p={p}", remedy="pass a probability from 0 up to, but not including, 1")
+    try:
+        probable = bool(0 <= p < 1)
+    except (TypeError, ValueError):
+        probable = False
+    if not probable:
+        raise ArgumentError(f"dropout: p={p!r}", remedy="pass a probability from 0 up to, but not including, 1")
     p = float(p)  # a NumPy scalar would promote float32
     if not training or p == 0:
         return x
@@ -193,7 +197,10 @@ def batch_norm(
     """
     if not training:
         return _batch_norm_by(x, running_mean, running_var, weight, bias, eps)
-    _check_momentum(momentum, num_batches_tracked)
+    if momentum is None and num_batches_tracked is None:
+        remedy = "pass num_batches_tracked, which counts the batches"
+        raise ArgumentError("batch_norm: momentum=None", remedy=remedy)
+    check_momentum("batch_norm", momentum)
     args = (x, running_mean, running_var, weight, bias, num_batches_tracked)
     options: dict[str, Any] = {"momentum": None if momentum is None else float(momentum), "eps": float(eps)}
     buffers = {"running_mean": running_mean, "running_var": running_var, "num_batches_tracked": num_batches_tracked}
@@ -215,15 +222,11 @@ def batch_norm(
     return out
 
 
-def _check_momentum(momentum: float | None, num_batches_tracked: Any) -> None:
-    """Refuse what is no share, and an average without a count."""
-    if momentum is None:
-        if num_batches_tracked is None:
-            remedy = "pass num_batches_tracked, which counts the batches"
-            raise ArgumentError("batch_norm: momentum=None", remedy=remedy)
-    elif not isinstance(momentum, (int, float, np.number)) or not 0 <= momentum <= 1:
+def check_momentum(owner: str, momentum: float | None) -> None:
+    """Refuse what is neither a share nor None."""
+    if momentum is not None and (not isinstance(momentum, (int, float, np.number)) or not 0 <= momentum <= 1):
         remedy = "pass the share of the newest batch, from 0 to 1, or None for the average of all"
-        raise ArgumentError(f"batch_norm: momentum={momentum!r}", remedy=remedy)
+        raise ArgumentError(f"{owner}: momentum={momentum!r}", remedy=remedy)
 
 
 def _check_buffer(name: str, array: Any) -> None:

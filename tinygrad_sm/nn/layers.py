@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -9,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_sm.errors import ArgumentError
+from tinygrad_sm.display import describe
+from tinygrad_sm.errors import ArgumentError, ShapeError
 from tinygrad_sm.nn import functional as F
 from tinygrad_sm.nn import init
 from tinygrad_sm.nn.activations import ACTIVATIONS
 from tinygrad_sm.nn.module import Module, Parameter
 from tinygrad_sm.nn.sizes import check_sizes
+from tinygrad_sm.operand import as_array
 from tinygrad_sm.randomness import generator_or_default
 
 
@@ -24,7 +27,7 @@ class Linear(Module):
     Args: in_features, out_features; bias=False leaves it out; initial: an initialiser from `nn.init` for the weight,
     by default uniform between -1/sqrt(in_features) and 1/sqrt(in_features) for both. Maps (..., in_features) to
     (..., out_features). `weight` is (in_features, out_features), transposed with respect to PyTorch's. Raises
-    ArgumentError for sizes below 1.
+    ArgumentError for sizes below 1, and for what is no such initialiser.
 
     >>> Linear(3, 2)(np.ones((4, 3), np.float32)).shape
     (4, 2)
@@ -45,7 +48,7 @@ class Linear(Module):
         generator = generator_or_default(generator)
         bound = 1 / math.sqrt(in_features)
         if initial:
-            self.weight = Parameter(initial(shape, generator=generator, dtype=dtype))
+            self.weight = Parameter(_drawn(initial, shape, generator, dtype))
         else:
             self.weight = Parameter(generator.uniform(-bound, bound, shape).astype(dtype))
         self.bias: Parameter | None = None
@@ -59,6 +62,20 @@ class Linear(Module):
     def extra_repr(self) -> str:
         in_features, out_features = self.weight.shape
         return f"{in_features}, {out_features}" + ("" if self.bias is not None else ", bias=False")
+
+
+def _drawn(initial: Any, shape: tuple[int, int], generator: np.random.Generator, dtype: Any) -> Any:
+    """The weights that an initialiser draws; refused is what is none."""
+    remedy = "pass one of nn.init, such as nn.init.xavier_uniform, or a function of (shape, *, generator, dtype)"
+    try:
+        inspect.signature(initial).bind(shape, generator=generator, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"Linear: initial={initial!r}: {error}", remedy=remedy) from None
+    values = initial(shape, generator=generator, dtype=dtype)
+    if np.shape(values) != shape:
+        what = f"Linear: initial returned {describe(values)}"
+        raise ShapeError(what, remedy=f"return an array of the shape that it is given, here {shape}")
+    return values
 
 
 class Sequential(Module):
@@ -96,6 +113,9 @@ class Flatten(Module):
     """All axes but the first made one: (N, ...) to (N, D)."""
 
     def forward(self, x: Any) -> Any:
+        x = as_array(x)
+        if not x.ndim:
+            raise ShapeError("Flatten: x () has no axes", remedy="give it shape (N, ...)")
         return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 
@@ -138,9 +158,11 @@ class MLP(Sequential):
         dropout: float = 0.0,
         generator: np.random.Generator | None = None,
     ) -> None:
+        if not hasattr(sizes, "__len__") or isinstance(sizes, str):
+            raise ArgumentError(f"MLP: sizes={sizes!r}", remedy="give all of them in a list, as in MLP([64, 32, 10])")
         if len(sizes) < 2:
             raise ArgumentError(f"MLP({list(sizes)})", remedy="give at least the sizes of the input and the output")
-        if activation not in ACTIVATIONS:
+        if not isinstance(activation, str) or activation not in ACTIVATIONS:
             raise ArgumentError(f"MLP: unknown activation {activation!r}", remedy=f"one of {', '.join(ACTIVATIONS)}")
         rectifier = activation in ("relu", "leaky_relu", "elu", "softplus", "gelu", "silu", "mish")
         initial = init.kaiming_normal if rectifier else init.xavier_uniform

@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import itertools
 import reprlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Self, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,8 @@ class Buffer(Tensor):
         super().__init__(np.array(plain(data), dtype=dtype), name=name)
 
 
+T = TypeVar("T")
+
 observers: list[Callable[[Module], None]] = []  # told of every call of a module, before it runs
 _next_change = itertools.count(1).__next__
 _changes = 0
@@ -67,7 +69,8 @@ class Module:
     """A layer or a whole model: assign parameters and modules to attributes, and write `forward`.
 
     Attributes may also be lists, tuples or dicts of modules and parameters. Names are paths of attributes, in the order
-    in which these were set; a parameter that occurs twice is counted once. A `Buffer` is saved, but not trained.
+    in which these were set; a parameter that occurs twice is counted once. A `Buffer` is saved, but not trained. Raises
+    ArgumentError for parts whose paths are the same, as those of a dict with the keys 1 and "1".
 
     >>> class Scale(Module):
     ...     def __init__(self):
@@ -117,8 +120,10 @@ class Module:
         if old is not value:
             global _changes
             _changes = _next_change()
+        parts = list(_parts(name, value))
+        self._by_name(parts)
         super().__setattr__(name, value)
-        for path, part in _parts(name, value):
+        for path, part in parts:
             list(_walk(path, part, set()))  # names them
 
     def children(self) -> Iterator[Module]:
@@ -153,12 +158,21 @@ class Module:
         """Every buffer, each once, in the order of `named_buffers`."""
         return (buffer for _, buffer in self.named_buffers())
 
-    def _named_state(self) -> Iterator[tuple[str, Parameter | Buffer]]:
-        return ((path, part) for path, part in _walk("", self, set()) if not isinstance(part, Module))
+    def _named_state(self) -> dict[str, Parameter | Buffer]:
+        return self._by_name((path, part) for path, part in _walk("", self, set()) if not isinstance(part, Module))
+
+    def _by_name(self, parts: Iterable[tuple[str, T]]) -> dict[str, T]:
+        """Parts by their paths; refused are two of the same path, of which a state would keep one."""
+        found: dict[str, T] = {}
+        for path, part in parts:
+            if found.setdefault(path, part) is not part:
+                what = f"{type(self).__name__}: two parts are named {path!r}"
+                raise ArgumentError(what, remedy="take other keys of the dict: 1 and '1' make the same name")
+        return found
 
     def state_dict(self) -> dict[str, npt.NDArray[Any]]:
         """A copy of the value of every parameter and buffer, by name."""
-        return {name: part.data.copy() for name, part in self._named_state()}
+        return {name: part.data.copy() for name, part in self._named_state().items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Copy values into parameters and buffers, in place and in their dtype; nothing is written unless all fit.
@@ -168,7 +182,7 @@ class Module:
         if not isinstance(state, Mapping):
             what = f"a dict of arrays by name, not {type(state).__name__}"
             raise StateError(f"load_state_dict: takes {what}", remedy="pass what state_dict() returned")
-        own = dict(self._named_state())
+        own = self._named_state()
         for name in state:
             if name not in own:
                 close = difflib.get_close_matches(str(name), own, n=1)

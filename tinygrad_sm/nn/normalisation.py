@@ -10,8 +10,8 @@ import numpy as np
 from tinygrad_sm.errors import ArgumentError, ShapeError
 from tinygrad_sm.nn import functional as F
 from tinygrad_sm.nn.module import Buffer, Module, Parameter
-from tinygrad_sm.nn.sizes import check_sizes
-from tinygrad_sm.ops.normalisation import layer_shape
+from tinygrad_sm.nn.sizes import check_sizes, checked
+from tinygrad_sm.ops.normalisation import check_eps, layer_shape
 
 
 class _BatchNorm(Module):
@@ -31,6 +31,8 @@ class _BatchNorm(Module):
         dtype: Any = np.float32,
     ) -> None:
         check_sizes(type(self).__name__, num_features=num_features)
+        checked(self, check_eps, eps)
+        F.check_momentum(type(self).__name__, momentum)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.weight = Parameter(np.ones(num_features), dtype=dtype) if affine else None
         self.bias = Parameter(np.zeros(num_features), dtype=dtype) if affine else None
@@ -66,7 +68,8 @@ class BatchNorm1d(_BatchNorm):
 
     Args: num_features: C; momentum: share of the newest batch in the running statistics, None for the average of all;
     affine=False leaves weight and bias out; track_running_stats=False takes those of the batch in evaluation too.
-    Raises ShapeError for another number of channels, and in training for a single value in each; see `F.batch_norm`.
+    Raises ArgumentError for bad settings, ShapeError for another number of channels and, in training, for a single
+    value in each; see `F.batch_norm`.
 
     >>> layer = BatchNorm1d(1)
     >>> layer(np.array([[1.0], [3.0]])).data.round(4).tolist(), layer.running_mean.data
@@ -92,7 +95,7 @@ class LayerNorm(Module):
     """Normalisation of each sample over its last axes; see `F.layer_norm`.
 
     Args: normalized_shape: their lengths, one number for the last axis alone; elementwise_affine=False leaves weight
-    and bias out, bias=False the bias alone.
+    and bias out, bias=False the bias alone. Raises ArgumentError for lengths below 1 and an eps that is not above 0.
 
     >>> LayerNorm(2)(np.array([[1.0, 3.0]])).data.round(4)
     array([[-1.,  1.]])
@@ -108,6 +111,7 @@ class LayerNorm(Module):
         dtype: Any = np.float32,
     ) -> None:
         check_sizes("LayerNorm", normalized_shape=normalized_shape)
+        checked(self, check_eps, eps)
         self.normalized_shape = layer_shape(normalized_shape)
         self.eps = eps
         self.weight = Parameter(np.ones(self.normalized_shape), dtype=dtype) if elementwise_affine else None
@@ -125,7 +129,7 @@ class GroupNorm(Module):
     """Normalisation of each sample (N, C, ...) over groups of its channels; see `F.group_norm`.
 
     Args: num_groups, which divides num_channels; affine=False leaves weight and bias out. Raises ArgumentError if it
-    does not divide them.
+    does not divide them, and for an eps that is not above 0.
 
     >>> GroupNorm(2, 4)(np.ones((1, 4, 3), np.float32)).shape
     (1, 4, 3)
@@ -135,6 +139,7 @@ class GroupNorm(Module):
         self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, *, dtype: Any = np.float32
     ) -> None:
         check_sizes("GroupNorm", num_groups=num_groups, num_channels=num_channels)
+        checked(self, check_eps, eps)
         if num_channels % num_groups:
             remedy = "pass a divisor of the number of channels"
             raise ArgumentError(f"GroupNorm: num_groups={num_groups} of {num_channels} channels", remedy=remedy)

@@ -1,21 +1,31 @@
-"""What can be a number of features, channels, heads or groups: the check that all layers share."""
+"""The checks of what a layer is made with, so that the first step does not find it out."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tinygrad_sm.errors import ArgumentError
+from tinygrad_sm.errors import ArgumentError, TinygradError
 
 
 def check_sizes(layer: str, **sizes: Any) -> None:
     """Refuse sizes, or lists of them, that are no whole numbers of at least 1."""
     for name, given in sizes.items():
         each = given if isinstance(given, (tuple, list)) else [given]
-        if not each or not all(_is_size(size) for size in each):
+        if not each or not all(is_whole(size) and size > 0 for size in each):
             raise ArgumentError(f"{layer}: {name}={given!r}", remedy="sizes must be whole numbers of at least 1")
 
 
-def _is_size(size: Any) -> bool:
-    return isinstance(size, (int, np.integer)) and not isinstance(size, bool) and bool(size > 0)
+def is_whole(value: Any) -> bool:
+    """Whether it is a whole number, which booleans are not meant as."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def checked(layer: Any, check: Callable[..., Any], *args: Any) -> Any:
+    """What the check that an operation has of its options returns; its errors begin with the layer's name."""
+    try:
+        return check(*args)
+    except TinygradError as error:
+        raise error.inside(type(layer).__name__) from None

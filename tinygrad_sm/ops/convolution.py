@@ -184,7 +184,7 @@ def conv_transpose2d(
         pair(dilation, "dilation"),
     )
     before = paddings(padding, kernel, stride, dilation)
-    size = _transposed_size(windows, kernel, stride, before, dilation, _beyond(output_padding, stride, dilation))
+    size = _transposed_size(windows, kernel, stride, before, dilation, beyond(output_padding, stride, dilation))
     images = x.reshape(-1, groups, x.shape[-3] // groups, windows[0] * windows[1])
     matrix = weight.reshape(groups, len(weight) // groups, -1).swapaxes(-1, -2)
     channels = groups * weight.shape[1]
@@ -261,7 +261,7 @@ def conv_transpose2d_textbook(
 ) -> Array:
     kernel, windows, steps, far = weight.shape[-2:], x.shape[-2:], pair(stride, "stride"), pair(dilation, "dilation")
     pads = paddings(padding, kernel)
-    size = _transposed_size(windows, kernel, steps, pads, far, _beyond(output_padding, steps, far))
+    size = _transposed_size(windows, kernel, steps, pads, far, beyond(output_padding, steps, far))
     rows = selection(0, size, windows, kernel, steps, pads, far).astype(x.dtype)
     columns = selection(1, size, windows, kernel, steps, pads, far).astype(x.dtype)
     images = x.reshape(-1, groups, x.shape[-3] // groups, *windows)
@@ -396,9 +396,11 @@ def conv1d(
     """
     x, weight = as_array(x), as_array(weight)
     _check_groups(groups)
-    if x.ndim not in (2, 3) or weight.ndim != 3 or x.shape[-2] != weight.shape[1] * groups:
+    if x.ndim not in (2, 3) or weight.ndim != 3:
         remedy = f"give x the shape (N, C, L) or (C, L), and weight (O, C / {groups}, k)"
         raise ShapeError(f"x {x.shape} and weight {weight.shape} with groups={groups}", remedy=remedy)
+    fitting = f"(O, {x.shape[-2]} / groups, k)"
+    _check_channels(x.shape, -2, weight, groups, weight.shape[1] * groups, fitting)
     steps = _one_row(stride, padding, dilation, weight.shape[-1])
     out = conv2d.forward(np.expand_dims(x, -2), np.expand_dims(weight, -2), bias, *steps, groups)
     return np.squeeze(out, -2)
@@ -536,23 +538,36 @@ def _check_weight(weight: Any, images: tuple[int, ...], groups: int) -> None:
     """Refuse a weight that does not fit images of a shape."""
     _check_groups(groups)
     channels = images[-3]
-    if channels % groups or (weight.ndim == 4 and len(weight) % groups):
-        what = f"groups={groups} does not divide the channels of x {images} and those that weight {weight.shape} makes"
-        raise ShapeError(what, remedy="take a divisor of both")
-    if weight.ndim != 4 or weight.shape[1] != channels // groups or 0 in weight.shape[-2:]:
-        remedy = f"give weight the shape (O, {channels // groups}, kh, kw)"
+    if weight.ndim != 4 or 0 in weight.shape[-2:]:
+        remedy = f"give weight the shape (O, {channels} / groups, kh, kw)"
         raise ShapeError(f"weight {weight.shape} for x {images} in groups={groups}", remedy=remedy)
+    _check_channels(images, -3, weight, groups, weight.shape[1] * groups, f"(O, {channels} / groups, kh, kw)")
+    if len(weight) % groups:
+        what = f"groups={groups} does not divide the {len(weight)} channels that weight {weight.shape} makes"
+        raise ShapeError(what, remedy="take a divisor of both numbers of channels")
 
 
 def _check_transposed(weight: Any, images: tuple[int, ...], groups: int) -> None:
     """Refuse a weight that does not fit images of a shape in a transposed convolution."""
     _check_groups(groups)
     channels = images[-3]
-    if channels % groups:
-        raise ShapeError(f"groups={groups} does not divide the channels of x {images}", remedy="take a divisor")
-    if weight.ndim != 4 or len(weight) != channels or 0 in weight.shape[-2:]:
+    if weight.ndim != 4 or 0 in weight.shape[-2:]:
         remedy = f"give weight the shape ({channels}, O / groups, kh, kw)"
         raise ShapeError(f"weight {weight.shape} for x {images}", remedy=remedy)
+    _check_channels(images, -3, weight, groups, len(weight), f"({channels}, O / groups, kh, kw)")
+    if channels % groups:
+        raise ShapeError(f"groups={groups} does not divide the channels of x {images}", remedy="take a divisor")
+
+
+def _check_channels(shape: tuple[int, ...], axis: int, weight: Any, groups: int, wanted: int, fitting: str) -> None:
+    """Refuse another number of channels than the weight is for; `fitting` is the shape of one for these."""
+    channels = shape[axis]
+    if channels != wanted:
+        what = f"x {shape} has {channels} channels; weight {weight.shape} in groups={groups} is for {wanted}"
+        last = f" (np.moveaxis(x, -1, {axis}) if they come last)" if shape[-1] == wanted else ""
+        divisor = ", groups a divisor of both" if channels % groups else ""
+        remedy = f"make the layer with in_channels={channels}, its weight {fitting}{divisor}, or give x {wanted}{last}"
+        raise ShapeError(what, remedy=remedy)
 
 
 def _transposed_size(windows: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, beyond: Pair) -> Pair:
@@ -568,7 +583,7 @@ def _transposed_size(windows: Pair, kernel: Pair, stride: Pair, padding: Padding
     return rows, columns
 
 
-def _beyond(output_padding: Any, stride: Pair, dilation: Pair) -> Pair:
+def beyond(output_padding: Any, stride: Pair, dilation: Pair) -> Pair:
     """The rows and columns added at the end, fewer than the stride or the dilation."""
     rows, columns = pair(output_padding, "output_padding", least=0)
     if rows >= max(stride[0], dilation[0]) or columns >= max(stride[1], dilation[1]):

@@ -71,8 +71,12 @@ def affine(x_hat: Array, weight: Array | None, bias: Array | None) -> Array:
 
 def check_eps(eps: float) -> None:
     """Refuse what would divide by the 0 of constant values."""
-    if not eps > 0:
-        raise ArgumentError(f"eps={eps}", remedy="pass a small positive number, such as 1e-5")
+    try:
+        positive = eps > 0
+    except TypeError:
+        positive = False
+    if not positive:
+        raise ArgumentError(f"eps={eps!r}", remedy="pass a small positive number, such as 1e-5")
 
 
 def check_shapes(x: Array, shape: tuple[int, ...], **arrays: Any) -> None:

@@ -416,7 +416,7 @@ def adaptive_avg_pool2d(x: Array, output_size: Any) -> Array:
     if 0 in x.shape[-2:]:
         raise ShapeError(f"an image of {x.shape[-2]} x {x.shape[-1]} has no average", remedy="give it pixels")
     dtype = x.dtype if x.dtype.kind == "f" else np.dtype(float)
-    rows, columns = _output_size(output_size, x.shape[-2:])
+    rows, columns = adaptive_size(output_size, x.shape[-2:])
     by_row = np.empty((*x.shape[:-2], rows, x.shape[-1]), dtype)
     for i, window in enumerate(_bins(x.shape[-2], rows)):
         by_row[..., i, :] = np.mean(x[..., window, :], axis=-2)
@@ -433,7 +433,7 @@ def adaptive_avg_pool2d_vjp_x(g: Array, out: Array, x: Array, output_size: Any) 
 
 @adaptive_avg_pool2d.textbook
 def adaptive_avg_pool2d_textbook(x: Array, output_size: Any) -> Array:
-    rows, columns = _output_size(output_size, x.shape[-2:])
+    rows, columns = adaptive_size(output_size, x.shape[-2:])
     return _averages(x.shape[-2], rows, x.dtype) @ x @ _averages(x.shape[-1], columns, x.dtype).T
 
 
@@ -564,8 +564,7 @@ def _divisor(
 ) -> Any:
     """What the sum of a window is divided by."""
     if divisor_override is not None:
-        if not isinstance(divisor_override, (int, np.integer)) or not divisor_override:
-            raise ArgumentError(f"divisor_override={divisor_override!r}", remedy="give a whole number other than 0")
+        check_divisor(divisor_override)
         return int(divisor_override)
     if count_include_pad or padding == ((0, 0), (0, 0)):
         return kernel[0] * kernel[1]
@@ -576,10 +575,19 @@ def _divisor(
     return (rows[:, None] * columns).astype(dtype)
 
 
-def _output_size(output_size: Any, size: Any) -> Pair:
+def check_divisor(divisor_override: Any) -> None:
+    """Refuse what no sum can be divided by."""
+    whole = isinstance(divisor_override, (int, np.integer)) and not isinstance(divisor_override, bool)
+    if divisor_override is not None and not (whole and divisor_override):
+        raise ArgumentError(f"divisor_override={divisor_override!r}", remedy="give a whole number other than 0")
+
+
+def adaptive_size(output_size: Any, size: Any) -> Pair:
     """The number of windows along each axis, the image's own for None."""
     wanted = tuple(output_size) if np.ndim(output_size) == 1 else (output_size, output_size)
-    return pair([n if each is None else each for each, n in zip(wanted, size, strict=False)], "output_size")
+    if len(wanted) == 2:
+        wanted = tuple([n if each is None else each for each, n in zip(wanted, size, strict=True)])
+    return pair(wanted, "output_size")
 
 
 def _bins(size: int, count: int) -> list[slice]:
