@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tinygrad_sm as tg
+import tinygrad_sm.nn.functional as F
 from tinygrad_sm import Tensor
 from tinygrad_sm.errors import ArgumentError, DTypeError, GradientError, TinygradError
 
@@ -100,3 +101,81 @@ def test_a_loss_outside_the_tape_does_not_blame_its_masks():
     with pytest.raises(GradientError, match="carries no gradient") as caught:
         loss.backward()
     assert "no_grad" in caught.value.remedy
+
+
+@pytest.mark.parametrize("values", [np.array([1j, 2.0]), np.array([None, 1.0]), np.array(["1", "2"])])
+@pytest.mark.parametrize(
+    "f",
+    [
+        F.mse_loss,
+        F.l1_loss,
+        F.huber_loss,
+        F.smooth_l1_loss,
+        F.kl_div,
+        F.binary_cross_entropy_with_logits,
+        lambda x, values: F.binary_cross_entropy_with_logits(x, x.data, pos_weight=values),
+        lambda x, values: F.cross_entropy(x, 1, weight=values),
+        lambda x, values: F.focal_loss(x, 1, alpha=values),
+        lambda x, values: x + tg.std(values),
+        lambda x, values: x + tg.softmax(values),
+        lambda x, values: x + tg.logsumexp(values),
+    ],
+)
+def test_what_is_no_real_number_is_not_cast_to_one(f, values):
+    with pytest.raises(DTypeError, match=f"wants real numbers, not {values.dtype}"):
+        f(Tensor([1.0, 2.0], requires_grad=True), values)
+
+
+def test_large_targets_that_are_no_real_numbers_are_refused_too():
+    x = Tensor(np.zeros((600, 600)), requires_grad=True)
+    for loss in (F.mse_loss, F.binary_cross_entropy_with_logits):
+        with pytest.raises(DTypeError, match=f"{loss.name}: wants real numbers, not complex128"):
+            loss(x, x.data + 1j)
+
+
+@pytest.mark.parametrize("ddof", [2, 3, 5])
+def test_derivative_of_a_variance_without_degrees_of_freedom_is_as_infinite_as_its_value(ddof):
+    x = Tensor([1.0, 3.0], requires_grad=True)
+    with np.errstate(divide="ignore"), pytest.warns(RuntimeWarning, match="Degrees of freedom"):
+        out = np.var(x, ddof=ddof)
+    assert float(out) == np.inf
+    out.backward()
+    np.testing.assert_array_equal(x.grad, [-np.inf, np.inf])
+
+
+@pytest.mark.parametrize("axis", [0, -1, None])
+def test_product_up_to_each_of_one_number(axis):
+    x = Tensor(3.0, requires_grad=True)
+    out = np.cumprod(x, axis)
+    np.testing.assert_array_equal(out.data, [3.0])
+    out.backward([2.0])
+    assert (x.grad.shape, float(x.grad)) == ((), 2.0)
+
+
+def test_median_and_quantile_take_a_list_of_axes():
+    for call in (lambda x: np.median(x, axis=[0, 1]), lambda x: np.quantile(x, 0.5, axis=[0, 1])):
+        x = Tensor([[1.0, 5.0], [2.0, 9.0]], requires_grad=True)
+        out = call(x)
+        assert float(out) == 3.5
+        out.backward()
+        np.testing.assert_array_equal(x.grad, [[0, 0.5], [0.5, 0]])
+    with pytest.raises(DTypeError, match="'str' object cannot be interpreted as an integer"):
+        np.median(x, axis="1")
+
+
+def test_xlogy_takes_lists():
+    x = Tensor([0.0, 2.0], requires_grad=True)
+    tg.xlogy(x, [1.0, 4.0]).backward([1.0, 1.0])
+    np.testing.assert_allclose(x.grad, np.log([1, 4]))
+    y = Tensor([1.0, 4.0], requires_grad=True)
+    tg.xlogy([0.0, 2.0], y).backward([1.0, 1.0])
+    np.testing.assert_allclose(y.grad, [0, 0.5])
+    assert tg.xlogy(2, Tensor(np.float32([3]))).dtype == np.float32
+
+
+@pytest.mark.parametrize("loss", [F.cross_entropy, F.nll_loss, F.focal_loss])
+def test_loss_of_no_samples_in_no_classes_is_zero(loss):
+    x = Tensor(np.ones((0, 0)), requires_grad=True)
+    out = loss(x, np.zeros(0, int))
+    out.backward()
+    assert (float(out), x.grad.shape) == (0, (0, 0))

@@ -6,10 +6,12 @@ with length 1.
 
 from __future__ import annotations
 
+import operator
+
 import numpy as np
 
 from tinygrad_sm.engine.primitive import Array, primitive
-from tinygrad_sm.operand import as_array
+from tinygrad_sm.operand import as_array, as_floating
 from tinygrad_sm.ops.samples import Sample, distinct, normal
 
 Axis = int | tuple[int, ...] | None
@@ -42,9 +44,16 @@ def count_reduced(shape: tuple[int, ...], axis: Axis) -> int:
     return int(np.prod([shape[i] for i in axes]))
 
 
+def degrees_of_freedom(shape: tuple[int, ...], axis: Axis, ddof: float) -> float:
+    """What a variance divides by: the number of elements less ddof, but never below 0, as in NumPy."""
+    left = count_reduced(shape, axis) - ddof
+    return left if left > 0 else 0
+
+
 def normalised(axis: int | tuple[int, ...], ndim: int) -> tuple[int, ...]:
     """One or several axes as a tuple, counted from the first."""
-    return tuple(i % ndim for i in (axis if isinstance(axis, tuple) else (axis,))) if ndim else ()
+    axes = axis if isinstance(axis, (tuple, list)) else (axis,)  # a list for median and quantile, as in NumPy
+    return tuple(operator.index(i) % ndim for i in axes) if ndim else ()
 
 
 @primitive(numpy=[np.sum], samples=SAMPLES)
@@ -136,6 +145,8 @@ SPREAD = [*SAMPLES[:-1], Sample(normal(4), ddof=1), Sample(normal(2, 3), axis=1,
 def var(x: Array, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Array:
     """Variance along axes: out = sum_i (x_i - mean)**2 / (N - ddof).
 
+    With ddof >= N that is a division by 0, as in NumPy: infinite or NaN, and so is the derivative.
+
     >>> float(var(np.array([1.0, 3.0])))
     1.0
     """
@@ -145,7 +156,7 @@ def var(x: Array, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> A
 @var.vjp("x")
 def var_vjp_x(g: Array, out: Array, x: Array, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Array:
     deviation = x - np.mean(x, axis=axis, keepdims=True)
-    share = restore_axes(g, x.shape, axis, keepdims) / (count_reduced(x.shape, axis) - ddof)
+    share = restore_axes(g, x.shape, axis, keepdims) / degrees_of_freedom(x.shape, axis, ddof)
     return 2 * share * deviation
 
 
@@ -156,8 +167,7 @@ def std(x: Array, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> A
     >>> float(std(np.array([1.0, 3.0])))
     1.0
     """
-    x = as_array(x)
-    x = x if x.dtype.kind == "f" else x.astype(float)  # small integers would wrap around
+    x = as_floating(x)  # small integers would wrap around
     shifted = x - np.max(x, axis=axis, keepdims=True)  # a constant input must give 0, not the rounding of its mean
     return np.std(shifted, axis=axis, ddof=ddof, keepdims=keepdims)
 
@@ -165,7 +175,7 @@ def std(x: Array, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> A
 @std.vjp("x")
 def std_vjp_x(g: Array, out: Array, x: Array, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Array:
     deviation = x - np.mean(x, axis=axis, keepdims=True)
-    share = g / np.where(np.equal(out, 0), 1, out) / (count_reduced(x.shape, axis) - ddof)
+    share = g / np.where(np.equal(out, 0), 1, out) / degrees_of_freedom(x.shape, axis, ddof)
     return restore_axes(np.where(np.equal(out, 0), 0, share), x.shape, axis, keepdims) * deviation
 
 

@@ -85,12 +85,12 @@ def ratio(part: Array, whole: Array, infinite_part: Array, infinite_whole: Array
 
 def rows_of(x: Array, axis: int | None) -> Array:
     """The axis of a scan as the last one; all of them in one for None."""
-    return x.reshape((-1,)) if axis is None else np.moveaxis(x, axis, -1)
+    return x.reshape((-1,)) if axis is None or not x.ndim else np.moveaxis(x, axis, -1)
 
 
 def of_rows(rows: Array, shape: tuple[int, ...], axis: int | None) -> Array:
     """The inverse of `rows_of`."""
-    return rows.reshape(shape) if axis is None else np.moveaxis(rows, -1, axis)
+    return rows.reshape(shape) if axis is None or not shape else np.moveaxis(rows, -1, axis)
 
 
 def shifted(rows: Array, first: float) -> Array:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tinygrad_sm.engine.primitive import Array, primitive
-from tinygrad_sm.operand import as_array, plain
+from tinygrad_sm.operand import as_array, as_floating, plain
 from tinygrad_sm.ops.reduction import SAMPLES, Axis, restore_axes
 from tinygrad_sm.ops.samples import Sample, normal
 from tinygrad_sm.threads import one_call, run_rows, splits
@@ -30,7 +30,7 @@ def shifted_exp(x: Array, axis: Axis, out: Array | None = None) -> tuple[Array, 
 
     What is returned first may stand in `out`.
     """
-    x = x if x.dtype.kind == "f" else x.astype(float)
+    x = as_floating(x)
     by_class = x.ndim == 2 and axis in (1, -1) and x.shape[1] <= min(x.shape[0], FEW)
     if by_class:
         x, axis, out = x.T.copy(), 0, None

@@ -161,6 +161,7 @@ def xlogy(x: Array, y: Array) -> Array:
     >>> xlogy(np.array([0.0, 2.0]), np.array([0.0, np.e]))
     array([0., 2.])
     """
+    x, y = [as_array(each) if isinstance(each, (list, tuple)) else each for each in (x, y)]
     y = as_array(y, np.result_type(x, y))
     return x * np.log(np.where(np.equal(x, 0) & ~np.isnan(y), 1, y))
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygrad_sm.engine.primitive import Array
 from tinygrad_sm.errors import ArgumentError, ShapeError, TargetError
-from tinygrad_sm.operand import as_array
+from tinygrad_sm.operand import as_array, as_floating
 
 
 def class_axis(ndim: int) -> int:
@@ -24,7 +24,7 @@ def class_axis(ndim: int) -> int:
 
 def as_type_of(like: Array, values: Any) -> Array:
     """Values in the floating type of another array, so that float32 logits give a float32 loss."""
-    return as_array(values, like.dtype if like.dtype.kind == "f" else float)
+    return as_array(as_floating(values), like.dtype if like.dtype.kind == "f" else float)
 
 
 def is_floating(target: Any) -> bool:
@@ -92,22 +92,24 @@ def wanted(
     classes = logits.shape[axis]
     along = tuple(-1 if i == axis else 1 for i in range(logits.ndim))
     check_options(classes, weight, label_smoothing)
+    smooth = label_smoothing / max(classes, 1)
     per_class: Any = 1.0 if weight is None else as_type_of(logits, weight).reshape(along)
     if is_floating(target) and np.shape(target) == logits.shape:
-        q = np.multiply(1 - label_smoothing, target) + label_smoothing / classes
-        return per_class * q, logits.size / classes
+        q = np.multiply(1 - label_smoothing, target) + smooth
+        return per_class * q, logits.size / max(classes, 1)
     labels = checked_labels(logits.shape, target, ignore_index)
     counts = np.expand_dims(labels != ignore_index, axis).astype(logits.dtype)
     one_hot = np.expand_dims(labels, axis) == np.arange(classes).reshape(along)
     picked = per_class * one_hot.astype(logits.dtype) * counts
-    q = (1 - label_smoothing) * picked + (label_smoothing / classes) * per_class * counts
+    q = (1 - label_smoothing) * picked + smooth * per_class * counts
     return q, picked.sum()
 
 
 def check_options(classes: int, weight: Any, label_smoothing: float = 0.0) -> None:
     """Refuse weights of another number of classes, and smoothing beyond a share."""
     if weight is not None and np.shape(weight) != (classes,):
-        raise ShapeError(f"weight {np.shape(weight)} for {classes} classes", remedy=f"give it shape ({classes},)")
+        what = f"weight per class {np.shape(weight)} for {classes} classes"  # focal_loss calls it alpha
+        raise ShapeError(what, remedy=f"give it shape ({classes},)")
     if not 0 <= label_smoothing <= 1:
         raise ArgumentError(f"label_smoothing={label_smoothing}", remedy="pass a share between 0 and 1")
 
