@@ -47,6 +47,18 @@ def test_own_operation_is_like_a_built_in_one():
     assert tg.gradients(slope.sum(), x).data.tolist() == [6, 12]
 
 
+def test_decorator_without_parentheses_or_with_an_unknown_option_is_refused_with_what_to_write():
+    for wrong, said in (
+        (lambda: tg.primitive(lambda x: x), "not <function"),
+        (lambda: tg.primitive(elementvise=True, samples=[]), "not elementvise"),
+        (lambda: tg.primitive(rules={}), "not rules"),
+    ):
+        with pytest.raises(ArgumentError, match=said) as caught:
+            wrong()
+        assert "@primitive(samples=" in caught.value.remedy
+        assert caught.value.location.filename == __file__
+
+
 def test_elementwise_operation_gets_broadcasting_and_the_law_of_zero():
     @tg.primitive(elementwise=True, method=False)
     def scaled(x, y):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MethodType
 from typing import Any, TypeAlias
 
@@ -119,8 +119,13 @@ class Primitive:
         return self.name  # pickled and copied by reference, as functions are
 
 
-def primitive(**traits: Any) -> Callable[[Callable[..., Any]], Primitive]:
+def primitive(*misplaced: Any, **traits: Any) -> Callable[[Callable[..., Any]], Primitive]:
     """Turn the decorated forward into a registered Primitive; the options are its fields, such as samples and numpy."""
+    options = [each.name for each in fields(Primitive)[1:] if each.init]
+    wrong = [*map(repr, misplaced), *(traits.keys() - options)]
+    if wrong:
+        problem = f"primitive: takes {', '.join(options)} by name, not {wrong[0]}"
+        raise ArgumentError(problem, remedy="write @primitive(samples=[Sample(...)]) above the forward")
 
     def register(forward: Callable[..., Any]) -> Primitive:
         op = Primitive(forward, **traits)
