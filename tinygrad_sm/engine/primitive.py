@@ -122,8 +122,7 @@ class Primitive:
 def primitive(*misplaced: Any, **traits: Any) -> Callable[[Callable[..., Any]], Primitive]:
     """Turn the decorated forward into a registered Primitive; the options are its fields, such as samples and numpy."""
     options = [each.name for each in fields(Primitive)[1:] if each.init]
-    wrong = [*map(repr, misplaced), *(traits.keys() - options)]
-    if wrong:
+    if wrong := [*map(repr, misplaced), *(traits.keys() - options)]:
         problem = f"primitive: takes {', '.join(options)} by name, not {wrong[0]}"
         raise ArgumentError(problem, remedy="write @primitive(samples=[Sample(...)]) above the forward")
 
