@@ -136,6 +136,15 @@ def test_masked_classes_and_a_fully_masked_row():
     assert np.isfinite(s.grad).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_focal_loss_is_flat_to_second_order_where_the_right_class_is_certain(dtype):
+    # 1 - p rounds to 0, and the power 0.5 of it is infinitely steep there, while p of the others is not yet 0.
+    s = Tensor(np.array([[40.0, 0.0, 1.0]], dtype), requires_grad=True)
+    (slope,) = tg.gradients(F.focal_loss(s, np.array([0]), 0.5), [s], create_graph=True)
+    for each in (slope, *[tg.gradients(slope[0, i], [s])[0] for i in range(3)]):
+        np.testing.assert_allclose(each.data, 0, atol=1e-15)
+
+
 def test_focal_loss_ignores_and_refuses():
     assert F.focal_loss(S, np.full(4, -100)) == 0
     assert F.focal_loss(S, Y, ignore_index=1) == pytest.approx(F.focal_loss(S[:2], Y[:2]))

@@ -433,7 +433,9 @@ def focal_loss_vjp_logits(
     log_p = np.sum(np.where(q == 0, 0, log_softmax(logits, axis)), axis=axis, keepdims=True)  # of the right class
     rest = -np.expm1(log_p)  # 1 - p
     p_log_p = np.exp(log_p) * np.maximum(log_p, -1000)  # 0 where p is
-    slope = np.power(rest, gamma) * (gamma * p_log_p / np.where(rest == 0, 1, rest) - 1)  # in log p
+    nonzero = np.where(rest == 0, 1, rest)
+    fading = np.where(rest == 0, 0.0**gamma, np.power(nonzero, gamma))  # flat at 0, where a power below 1 is steep
+    slope = fading * (gamma * p_log_p / nonzero - 1)  # in log p
     slope = np.where(np.sum(p, axis=axis, keepdims=True) > 0, slope, 0)  # a fully masked row has no gradient
     weight = spread(g, reduction, count, axis) * np.sum(q, axis=axis, keepdims=True)
     return weight * slope * (np.not_equal(q, 0) - p)
