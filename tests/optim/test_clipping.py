@@ -153,7 +153,7 @@ def test_a_limit_that_is_no_number_is_refused(clip, limit):
         clip(with_gradients([3.0]), limit)
 
 
-@pytest.mark.parametrize("ord", [0, -2, float("nan"), -np.inf])
+@pytest.mark.parametrize("ord", [0, -2, float("nan"), -np.inf, "fro", None])
 def test_an_order_without_a_norm_is_refused(ord):
     with pytest.raises(errors.ArgumentError, match="ord="):
         optim.clip_grad_norm(with_gradients([3.0]), 1.0, ord)

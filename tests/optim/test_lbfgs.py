@@ -198,6 +198,10 @@ def test_closures_that_do_not_do_their_part():
         with pytest.raises(errors.ArgumentError, match="needs a closure") as caught:
             optimizer.step(closure)
         assert "clears the gradients" in caught.value.remedy
+    with pytest.raises(errors.DTypeError, match="the closure returned None") as caught:
+        optimizer.step(lambda: (w * w).sum().backward())
+    assert "return the loss" in caught.value.remedy
+    w.grad = None
     with pytest.raises(errors.GradientError, match="left no gradients"):
         optimizer.step(lambda: (w * w).sum())
 

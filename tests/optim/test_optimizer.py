@@ -122,6 +122,47 @@ def test_settings_without_sense_are_refused_and_named(make, options):
     assert "make([leaf(1.0)], **options)" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (optim.SGD, {"lr": 0.1, "momentum": None}),
+        (optim.SGD, {"lr": 0.1, "weight_decay": "a"}),
+        (optim.Adam, {"betas": 0.9}),
+        (optim.Adam, {"betas": (0.9,)}),
+        (optim.Adam, {"betas": ("a", 0.9)}),
+        (optim.AdamW, {"eps": None}),
+        (optim.NAdam, {"momentum_decay": "a"}),
+        (optim.RMSprop, {"alpha": "a"}),
+        (optim.Adagrad, {"lr_decay": "a"}),
+        (optim.Adadelta, {"rho": None}),
+        (optim.LBFGS, {"max_iter": "a"}),
+        (optim.LBFGS, {"max_eval": "a"}),
+    ],
+)
+def test_settings_that_are_no_numbers_are_refused_and_named(make, options):
+    with pytest.raises(errors.DTypeError, match=f"{make.__name__}: {list(options)[-1]} is ") as caught:
+        make([leaf(1.0)], **options)
+    assert "number" in caught.value.remedy
+
+
+def test_betas_in_a_list_are_the_setting_that_a_compiled_step_follows():
+    values = []
+    for compiled in (False, True):
+        w = nn.Parameter(np.array([1.0, 2.0]))
+        optimizer = optim.Adam([w], lr=0.1, betas=[0.9, 0.99])
+        step = tg.compile_step(lambda x, w=w: (w * w * x).sum(), optimizer)
+        for betas in ([0.9, 0.99], [0.9, 0.99], [0.5, 0.5], [0.5, 0.6]):
+            optimizer.betas = betas
+            assert optimizer.param_groups[0]["betas"] == tuple(betas)
+            if compiled:
+                step(np.array([1.0, 3.0]))
+            else:
+                w.grad = 2 * w.data * np.array([1.0, 3.0])
+                optimizer.step()
+        values.append(w.data)
+    np.testing.assert_allclose(*values, rtol=1e-13)
+
+
 def test_a_learning_rate_of_zero_moves_nothing():
     w = leaf(1.0)
     optimizer = optim.SGD([w], lr=0)

@@ -86,6 +86,7 @@ class Adadelta(Optimizer):
 
     def check_settings(self) -> None:
         super().check_settings()
+        self.check_numbers("rho")
         if not 0 <= self.rho < 1:
             raise ArgumentError(f"Adadelta: rho={self.rho}", remedy="rho lies from 0 up to, but not including, 1")
         _refuse_negative(self, ("eps", "weight_decay"))
@@ -106,6 +107,7 @@ class Adadelta(Optimizer):
 
 
 def _refuse_negative(optimizer: Optimizer, names: tuple[str, ...]) -> None:
+    optimizer.check_numbers(*names)
     for name in names:
         if not getattr(optimizer, name) >= 0:
             what = f"{type(optimizer).__name__}: {name}={getattr(optimizer, name)}"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from tinygrad_sm.errors import ArgumentError
+from tinygrad_sm.display import describe
+from tinygrad_sm.errors import ArgumentError, DTypeError
 from tinygrad_sm.optim.optimizer import Optimizer, Params
 from tinygrad_sm.optim.storage import Array, State
 
@@ -39,9 +42,18 @@ class Adam(Optimizer):
         self.weight_decay = weight_decay
         super().__init__(params, lr)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "betas" and isinstance(value, list):
+            value = tuple(value)  # which compiled steps and groups know as a setting
+        super().__setattr__(name, value)
+
     def check_settings(self) -> None:
         super().check_settings()
+        self.check_numbers("eps", "weight_decay")
         betas, eps, weight_decay = self.betas, self.eps, self.weight_decay
+        if np.shape(betas) != (2,) or not all(isinstance(beta, (int, float, np.number)) for beta in betas):
+            what = f"{type(self).__name__}: betas is {describe(betas)}"
+            raise DTypeError(what, remedy="pass two numbers, as in betas=(0.9, 0.999)")
         if not all(0 <= beta < 1 for beta in betas) or not (eps >= 0 and weight_decay >= 0):
             raise ArgumentError(
                 f"{type(self).__name__}: betas={betas}, eps={eps}, weight_decay={weight_decay}",
@@ -131,6 +143,7 @@ class NAdam(Adam):
 
     def check_settings(self) -> None:
         super().check_settings()
+        self.check_numbers("momentum_decay")
         if not self.momentum_decay >= 0:
             raise ArgumentError(f"NAdam: momentum_decay={self.momentum_decay}", remedy="momentum_decay is not negative")
 

@@ -31,8 +31,8 @@ def clip_grad_norm(params: Iterable[Tensor] | Tensor, max_norm: float, ord: floa
     (5.0, array([0.6, 0.8]))
     """
     check_limit("clip_grad_norm", "max_norm", max_norm)
-    if not ord > 0:
-        raise ArgumentError(f"clip_grad_norm: ord={ord}", remedy="pass 2, or np.inf for the largest element")
+    if not isinstance(ord, (int, float, np.number)) or not ord > 0:
+        raise ArgumentError(f"clip_grad_norm: ord={ord!r}", remedy="pass 2, or np.inf for the largest element")
     trained = _with_gradients("clip_grad_norm", params)
     norm = total_norm([g for _, g in trained], ord)
     if not np.isfinite(norm):

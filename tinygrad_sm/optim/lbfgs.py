@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygrad_sm.display import describe
 from tinygrad_sm.effects import note_overwrite
-from tinygrad_sm.errors import ArgumentError, GradientError, NonFiniteError
+from tinygrad_sm.errors import ArgumentError, DTypeError, GradientError, NonFiniteError
 from tinygrad_sm.optim.line_search import Point, strong_wolfe
 from tinygrad_sm.optim.optimizer import Optimizer, Params
 from tinygrad_sm.optim.storage import Array
@@ -50,6 +50,7 @@ class LBFGS(Optimizer):
         line_search_fn: str | None = None,
     ) -> None:
         self.max_iter = max_iter
+        self.check_numbers("max_iter")
         self.max_eval = max_iter * 5 // 4 if max_eval is None else max_eval
         self.tolerance_grad = tolerance_grad
         self.tolerance_change = tolerance_change
@@ -66,6 +67,7 @@ class LBFGS(Optimizer):
 
     def check_settings(self) -> None:
         super().check_settings()
+        self.check_numbers("max_iter", "max_eval", "history_size", "tolerance_grad", "tolerance_change")
         for name, least in (("max_iter", 1), ("max_eval", 1), ("history_size", 1), ("tolerance_grad", 0)):
             if not getattr(self, name) >= least:
                 remedy = f"pass at least {least}"
@@ -81,14 +83,18 @@ class LBFGS(Optimizer):
 
         Args: closure: clears the gradients, computes the loss, of the same data each time, goes back and returns it.
         It stops early after max_eval losses (5 for 4 iterations), where no |g| exceeds tolerance_grad, or where place
-        or loss change by less than tolerance_change. Raises ArgumentError without a closure, and NonFiniteError where
-        the loss is NaN or infinite: the parameters are back at the last point where it was a number.
+        or loss change by less than tolerance_change. Raises ArgumentError without a closure, DTypeError for one
+        that returns None, and NonFiniteError where the loss is NaN or infinite: the parameters are back at the last
+        point where it was a number.
         """
         if not callable(closure):
             remedy = "pass a function that clears the gradients, computes the loss, goes back and returns it"
             raise ArgumentError(f"LBFGS: step() needs a closure, got {describe(closure)}", remedy=remedy)
         memory = self._memory
         first = closure()
+        if first is None:
+            what = f"{self}: the closure returned None"
+            raise DTypeError(what, remedy="let it return the loss, after going back from it")
         now = Point(0.0, float(first), self._gradient(), 0.0)
         if not now.is_finite():
             remedy = "look at the data and the first values; `with debug.numerics():` stops where it begins"

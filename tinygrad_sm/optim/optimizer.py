@@ -30,7 +30,8 @@ class Optimizer:
 
     Args: params: the tensors to train, leaves that require a gradient, or dicts of `params` and what a group of them
     sets for itself (`param_groups`); lr: learning rate, of every group without one of its own, settable at any time.
-    Raises ArgumentError for no parameters, one given twice or a negative rate, GradientError for one without gradient.
+    Raises ArgumentError for no parameters, one given twice or a negative rate, DTypeError for a setting that is no
+    number, GradientError for a parameter without gradient.
 
     A subclass whose `update` works element by element, in place, may say so: `elementwise = True`. Its small parameters
     then lie side by side in one array and are updated by one call, as arrays of one axis. Both see the settings of the
@@ -138,10 +139,17 @@ class Optimizer:
 
     def check_settings(self) -> None:
         """Refuse settings that make no sense; each group's own are the attributes while it is asked."""
-        if not isinstance(self.lr, (int, float, np.number, np.ndarray)):
-            raise DTypeError(f"{type(self).__name__}: lr is {describe(self.lr)}", remedy="pass a number, such as 0.1")
+        self.check_numbers("lr")
         if not self.lr >= 0:
             raise ArgumentError(f"{self}: a negative learning rate", remedy="pass lr=0.1, say")
+
+    def check_numbers(self, *names: str) -> None:
+        """Refuse settings that are no numbers."""
+        for name in names:
+            value = getattr(self, name)
+            if not isinstance(value, (int, float, np.number, np.ndarray)):
+                what = f"{type(self).__name__}: {name} is {describe(value)}"
+                raise DTypeError(what, remedy="pass a number, such as 0.1")
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient. Warns where the gradients were used by a step already.

@@ -47,6 +47,7 @@ class RMSprop(Optimizer):
 
     def check_settings(self) -> None:
         super().check_settings()
+        self.check_numbers("alpha", "eps", "weight_decay", "momentum")
         if not (0 <= self.alpha < 1 and 0 <= self.momentum < 1 and self.eps >= 0 and self.weight_decay >= 0):
             given = f"alpha={self.alpha}, eps={self.eps}, weight_decay={self.weight_decay}, momentum={self.momentum}"
             remedy = "alpha and momentum lie from 0 up to, but not including, 1; the others are not negative"

@@ -42,6 +42,7 @@ class SGD(Optimizer):
 
     def check_settings(self) -> None:
         super().check_settings()
+        self.check_numbers("momentum", "weight_decay")
         if not (0 <= self.momentum < 1 and self.weight_decay >= 0):
             remedy = "momentum lies from 0 up to, but not including, 1; weight_decay is not negative"
             raise ArgumentError(f"SGD: momentum={self.momentum}, weight_decay={self.weight_decay}", remedy=remedy)
