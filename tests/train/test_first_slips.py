@@ -20,6 +20,9 @@ def test_trainer_refuses_names_for_functions_and_seeds_for_generators():
     model, optimizer = parts()
     with pytest.raises(DTypeError, match="loss='mse'"):
         Trainer(model, optimizer, loss="mse")
+    for wrong in (nn.MLP, lambda x: x, [model]):
+        with pytest.raises(DTypeError, match="Trainer: model="):
+            Trainer(wrong, optimizer)
     with pytest.raises(DTypeError, match="optimizer='adam'"):
         Trainer(model, "adam")
     with pytest.raises(ArgumentError, match="generator=0"):

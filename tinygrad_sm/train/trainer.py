@@ -69,6 +69,9 @@ class Trainer:
         compile: bool | str = False,
         drop_last: bool = False,
     ) -> None:
+        if not isinstance(model, Module):
+            remedy = "pass a Module that was made, such as nn.MLP([64, 32, 10])"
+            raise DTypeError(f"Trainer: model={model!r}", remedy=remedy)
         if not callable(loss) or not isinstance(optimizer, Optimizer):
             wrong = f"loss={loss!r}" if not callable(loss) else f"optimizer={optimizer!r}"
             remedy = "pass F.cross_entropy, and optim.SGD(model.parameters(), lr=0.1), say"
