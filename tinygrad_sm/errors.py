@@ -169,6 +169,8 @@ def from_numpy(
         hint = hint or "count from 0 at the start, or from -1 at the end"
     elif kind is DTypeError:
         hint = ""
+    elif "zero-size" in said or "empty sequence" in said:
+        hint = hint or "there is nothing to choose from: leave out empty arrays"
     elif "broadcast" in said:
         hint = (
             hint or "axes are matched from the last one and must be equal or 1; insert one with x[:, None] or reshape"

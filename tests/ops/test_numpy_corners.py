@@ -6,7 +6,7 @@ import pytest
 import tinygrad_sm as tg
 import tinygrad_sm.nn.functional as F
 from tinygrad_sm import Tensor
-from tinygrad_sm.errors import ArgumentError, DTypeError, GradientError, TinygradError
+from tinygrad_sm.errors import ArgumentError, DTypeError, GradientError, ShapeError, TinygradError
 
 
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)])
@@ -179,3 +179,10 @@ def test_loss_of_no_samples_in_no_classes_is_zero(loss):
     out = loss(x, np.zeros(0, int))
     out.backward()
     assert (float(out), x.grad.shape) == (0, (0, 0))
+
+
+@pytest.mark.parametrize("f", [np.max, np.min, np.ptp, np.std, np.argmax, np.argmin, np.median])
+def test_what_chooses_from_nothing_says_what_to_do(f):
+    with pytest.raises(ShapeError, match=r"x \(2, 0\)") as caught:
+        f(Tensor(np.ones((2, 0))), axis=1)
+    assert "leave out empty arrays" in caught.value.remedy
