@@ -445,6 +445,17 @@ def test_misuse_is_an_error_of_ours_at_the_users_line(call, kind, message):
     assert caught.value.location.filename == __file__
 
 
+@pytest.mark.parametrize("transform", [tg.grad, jacobian])
+def test_what_to_do_about_a_result_that_is_no_tensor(transform):
+    def f(x, y):
+        return y.sum()  # of an array, which it stays
+
+    with pytest.raises(DTypeError, match="returned float64, not a") as caught:
+        transform(f)(X, V)
+    assert "tg.Tensor(value)" in caught.value.remedy
+    np.testing.assert_array_equal(jacobian(lambda x, y: (x, Tensor(y)))(X, V)[1], np.zeros((3, 3)))
+
+
 def test_an_error_in_the_function_leaves_recording_as_it_was():
     def fails(x):
         raise ZeroDivisionError

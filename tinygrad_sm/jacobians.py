@@ -22,7 +22,7 @@ from tinygrad_sm.engine.tape import RECORDING
 from tinygrad_sm.engine.tensor import Tensor
 from tinygrad_sm.engine.transforms import grad, gradients, variable
 from tinygrad_sm.errors import ArgumentError, DTypeError, GradientError, RuleError, ShapeError
-from tinygrad_sm.variables import involves_others, positions_of
+from tinygrad_sm.variables import TENSORS, involves_others, positions_of
 
 GOLDEN = (5**0.5 - 1) / 2
 
@@ -173,7 +173,7 @@ def _recorded(
         for each in outputs:
             if not isinstance(each, Tensor) or each.dtype.kind != "f":
                 what = describe(each) if isinstance(each, Tensor) else type(each).__name__
-                raise DTypeError(f"{name}: the function returned {what}, not a floating Tensor")
+                raise DTypeError(f"{name}: the function returned {what}, not a floating Tensor", remedy=TENSORS)
         if not outputs:
             raise ArgumentError(f"{name}: the function returned an empty {type(out).__name__}")
         flat = _flat(outputs)

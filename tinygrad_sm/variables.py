@@ -14,6 +14,9 @@ import numpy as np
 
 from tinygrad_sm.errors import ArgumentError, GradientError
 
+# What to do where a function that is to be differentiated returned no tensor.
+TENSORS = "compute it from the tensors that the function is given; tg.Tensor(value) is a constant that has no slope"
+
 _PAST: WeakSet[Any] = WeakSet()  # the nodes of such variables, while a tape holds them
 
 

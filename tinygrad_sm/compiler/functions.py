@@ -18,7 +18,7 @@ from tinygrad_sm.effects import note_overwrite
 from tinygrad_sm.engine.tensor import Tensor, from_edge
 from tinygrad_sm.engine.transforms import grad, gradients, value_and_grad
 from tinygrad_sm.errors import CaptureError, DTypeError, GradientError
-from tinygrad_sm.variables import positions_of
+from tinygrad_sm.variables import TENSORS, positions_of
 
 # What `value_and_grad` returns is known by its code.
 _DIFFERENTIATED = value_and_grad(abs).__code__
@@ -97,7 +97,7 @@ class CompiledFunction(Compiled):
 def _slopes(output: Any, leaves: Sequence[Tensor]) -> Any:
     """The gradients of what a function returned, zeros where it depends on nothing."""
     if not isinstance(output, Tensor):
-        raise DTypeError(f"grad: the function returned {type(output).__name__}, not a Tensor")
+        raise DTypeError(f"grad: the function returned {type(output).__name__}, not a Tensor", remedy=TENSORS)
     if output.requires_grad:
         return gradients(output, leaves)
     return [Tensor(np.zeros(leaf.shape, leaf.dtype)) for leaf in leaves]

@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_sm.engine.tape import RECORDING, Sweep
 from tinygrad_sm.engine.tensor import Tensor, from_edge
 from tinygrad_sm.errors import DTypeError, GradientError
-from tinygrad_sm.variables import involves_others, positions_of
+from tinygrad_sm.variables import TENSORS, involves_others, positions_of
 
 
 def gradients(output: Tensor, inputs: Any, create_graph: bool = False, *, cotangent: Any = None) -> Any:
@@ -63,7 +63,7 @@ def value_and_grad(f: Callable[..., Any], argnum: int | Sequence[int] = 0) -> Ca
             inputs = {i: variable(args[i]) for i in positions}
             output = f(*[inputs.get(i, arg) for i, arg in enumerate(args)], **kwargs)
             if not isinstance(output, Tensor):
-                raise DTypeError(f"grad: the function returned {type(output).__name__}, not a Tensor")
+                raise DTypeError(f"grad: the function returned {type(output).__name__}, not a Tensor", remedy=TENSORS)
             nested = involves_others(output.tape(), [x._edge for x in inputs.values()]) and recording
             slopes: list[Any] = [Tensor(np.zeros(x.shape, x.dtype)) for x in inputs.values()]
             if output.requires_grad:
