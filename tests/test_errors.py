@@ -99,6 +99,25 @@ def test_an_error_raised_in_backward_names_the_layer_that_recorded_the_operation
     assert source.strip() == "loss = model(np.ones((2, 4))).sum()"
 
 
+def test_lengths_that_do_not_fit_in_a_product_are_named_in_words():
+    images = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Linear(32, 2))
+    with pytest.raises(ShapeError, match=r"lengths 4 and 32 .* differ\n") as caught:
+        images(np.ones((2, 1, 6, 6)))
+    assert "nn.Flatten() flattens images" in caught.value.remedy
+    with pytest.raises(ShapeError, match=r"lengths 3 and 4 .* differ\n"):
+        tg.Tensor(np.ones((2, 3))) @ np.ones((4, 5))
+
+
+def test_a_layer_that_is_given_the_pair_of_a_recurrent_one_says_so():
+    model = nn.Sequential(nn.LSTM(4, 8), nn.Linear(8, 2))
+    with pytest.raises(errors.DTypeError, match="linear: a tuple of tensors is no array") as caught:
+        model(np.ones((3, 2, 4)))
+    assert "out, state = lstm(x)" in caught.value.remedy
+    assert ", in 1.Linear" in str(caught.value)
+    with tg.no_grad(), pytest.raises(errors.DTypeError, match="a tuple of tensors"):  # whose shapes make no array
+        model(np.ones((3, 2, 4)))
+
+
 def test_without_a_remedy_there_is_no_arrow():
     assert not any(row.startswith("  ->") for row in str(ShapeError("x")).splitlines())
 

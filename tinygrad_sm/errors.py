@@ -25,6 +25,7 @@ failed, where in the user's code and in which layer of a model, and what to do a
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from inspect import Signature
@@ -34,6 +35,8 @@ import numpy as np
 
 from tinygrad_sm.display import argument, describe
 from tinygrad_sm.location import RUNNING, Location, Where, caller
+
+INNER = re.compile(r"gufunc signature .*\(size (\d+) is different from (\d+)\)")  # what NumPy says of matrices
 
 
 class TinygradError(Exception):
@@ -165,6 +168,8 @@ def from_numpy(
     kind = next(ours for theirs, ours in kinds if isinstance(error, theirs))
     described = ", ".join(f"{name} {describe(value)}" for name, value in bound.items())
     said = str(error).removeprefix(f"{op}: ")
+    if sizes := INNER.search(said):
+        said = f"lengths {sizes[2]} and {sizes[1]} are to be summed over together, and differ"
     if kind is BoundsError:
         hint = hint or "count from 0 at the start, or from -1 at the end"
     elif kind is DTypeError:

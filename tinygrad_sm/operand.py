@@ -210,7 +210,13 @@ def as_array(value: Any, dtype: Any = None) -> Any:
     """
     if isinstance(value, Operand):
         return value if dtype is None else value.astype(dtype)
-    return np.asarray(value, dtype=dtype)
+    try:
+        return np.asarray(value, dtype=dtype)
+    except (GradientError, ValueError):
+        if not any(isinstance(each, Operand) for each in flat([value])):
+            raise
+        remedy = "take one of them, as in out, state = lstm(x), or join those of one shape by tg.stack"
+        raise DTypeError(f"a {type(value).__name__} of tensors is no array", remedy=remedy) from None
 
 
 def as_floating(value: Any) -> Any:

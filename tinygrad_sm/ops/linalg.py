@@ -81,7 +81,7 @@ def as_rows(x: Array) -> Array:
 
 @primitive(
     method=False,
-    hint="x (..., in_features), weight (in_features, out_features), bias (out_features,)",
+    hint="x (..., in_features), weight (in_features, out_features), bias (out_features,); nn.Flatten() flattens images",
     samples=[
         Sample(normal(4, 3), normal(3, 2), normal(2)),
         Sample(normal(4, 3), normal(3, 2)),
