@@ -175,6 +175,33 @@ def test_pairs_of_arrays_serve_as_data_sets():
     np.testing.assert_array_equal(models[0][0].weight.data, models[1][0].weight.data)
 
 
+class Tagger(nn.Module):
+    """Scores of the class of every element of a sequence, the classes last: (N, T) to (N, T, C)."""
+
+    def __init__(self, classes):
+        self.table = nn.Embedding(5, classes, generator=np.random.default_rng(0))
+
+    def forward(self, x):
+        return self.table(x)
+
+
+@pytest.mark.parametrize(("classes", "length", "counted"), [(5, 3, True), (5, 5, False)])
+def test_accuracy_of_sequences_whose_classes_stand_last(classes, length, counted):
+    """As many elements as classes leave open which axis is which: no accuracy rather than a wrong one."""
+
+    def loss(scores, targets):
+        return F.cross_entropy(scores.reshape((-1, classes)), targets.reshape(-1))
+
+    x = np.random.default_rng(1).integers(5, size=(40, length))
+    model = Tagger(classes)
+    trainer = Trainer(model, optim.Adam(model.parameters(), lr=0.1), loss, progress=False)
+    best = model.table.weight.data.argmax(axis=1)
+    before = trainer.evaluate((x, x))
+    assert before.get("accuracy") == (np.mean(best[x] == x) if counted else None)
+    trainer.fit((x, x), epochs=20)
+    assert trainer.evaluate((x, x)).get("accuracy") == (1 if counted else None)
+
+
 def test_regression_has_no_accuracy_and_predicts_numbers():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 3)).astype(np.float32)

@@ -37,8 +37,9 @@ class Tally:
         """Count one batch: the mean loss over it, what the network said, and the targets."""
         self.count += targets.size
         self.loss += loss * targets.size
-        if targets.dtype.kind in "iu" and output.ndim > targets.ndim and output.shape[1] > 1:
-            self.right = (self.right or 0) + int(np.count_nonzero(output.argmax(axis=1) == targets))
+        axis = _class_axis(output, targets)
+        if axis is not None:
+            self.right = (self.right or 0) + int(np.count_nonzero(output.argmax(axis) == targets))
 
     def means(self, prefix: str = "") -> dict[str, float]:
         """`loss` and perhaps `accuracy`, a share of 1."""
@@ -46,6 +47,18 @@ class Tally:
         if self.right is not None:
             means[f"{prefix}accuracy"] = self.right / self.count
         return means
+
+
+def _class_axis(output: Array, targets: Array) -> int | None:
+    """The axis of the scores of classes: 1, as `cross_entropy` has it, or the last; None if neither fits or both do."""
+    if targets.dtype.kind not in "iu" or output.ndim != targets.ndim + 1:
+        return None
+    fitting = {
+        axis
+        for axis in (1, output.ndim - 1)
+        if output.shape[:axis] + output.shape[axis + 1 :] == targets.shape and output.shape[axis] > 1
+    }
+    return fitting.pop() if len(fitting) == 1 else None
 
 
 @contextlib.contextmanager
