@@ -76,6 +76,8 @@ def test_pooling_layers_are_their_functions():
         (lambda: nn.ConvTranspose2d(4, 6, 3, padding="same"), "ConvTranspose2d: padding='same'"),
         (lambda: nn.MaxPool2d(2, 0), "MaxPool2d: stride=0"),
         (lambda: nn.AvgPool2d(-2), "AvgPool2d: kernel_size=-2"),
+        (lambda: nn.MaxPool2d(((1, 2), 3)), r"MaxPool2d: \(\(1, 2\), 3\)"),
+        (lambda: nn.Conv2d(4, 6, 3, padding=((1, 2),)), r"Conv2d: 3, 1, \(\(1, 2\),\), 1"),
         (lambda: nn.AvgPool2d(2, divisor_override=0), "AvgPool2d: divisor_override=0"),
         (lambda: nn.AvgPool2d(2, divisor_override=True), "AvgPool2d: divisor_override=True"),
         (lambda: nn.MaxPool2d(2, padding=2), "MaxPool2d: padding=2 for kernel_size=2"),

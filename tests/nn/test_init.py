@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tinygrad_sm as tg
-from tinygrad_sm import errors
+from tinygrad_sm import errors, nn
 from tinygrad_sm.nn import init
 
 # A (fan_in, fan_out) of (300, 200) three times: for a Linear, and for kernels of a convolution.
@@ -33,6 +33,14 @@ def rng(seed=0):
 )
 def test_fans_count_what_an_output_sees_and_an_input_reaches(shape, expected):
     assert init.fans(shape) == expected
+
+
+@pytest.mark.parametrize("shape", [nn.Parameter([[1.0, 2.0]]), np.ones((2, 3)), 3, (3, "a"), (3.0, 4), (3, -1)])
+def test_what_is_no_shape_is_refused(shape):
+    for call in (init.xavier_uniform, init.xavier_normal, init.kaiming_uniform, init.kaiming_normal, init.fans):
+        with pytest.raises(errors.ShapeError, match="is no shape of weights") as caught:
+            call(shape)
+        assert "layer.weight.shape" in caught.value.remedy
 
 
 @pytest.mark.parametrize("shape", [(), (5,)])

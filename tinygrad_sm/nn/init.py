@@ -12,7 +12,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tinygrad_sm.display import describe
 from tinygrad_sm.errors import ArgumentError, ShapeError
+from tinygrad_sm.nn.sizes import is_whole
 from tinygrad_sm.randomness import generator_or_default
 
 Initialiser: TypeAlias = Callable[..., npt.NDArray[Any]]
@@ -29,11 +31,16 @@ GAINS = {
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """How many inputs an output of the weights has, and how many outputs an input.
+    """How many inputs an output of the weights has, and how many outputs an input. Raises ShapeError if there are none.
 
     >>> fans((64, 32)), fans((8, 3, 5, 5))
     ((64, 32), (75, 200))
     """
+    if not isinstance(shape, (tuple, list, np.ndarray)) or not all(
+        is_whole(length) and length >= 0 for length in shape
+    ):
+        remedy = "pass a shape and keep what is returned: layer.weight.data[...] = init(layer.weight.shape)"
+        raise ShapeError(f"{describe(shape)} is no shape of weights", remedy=remedy)
     if len(shape) < 2:
         raise ShapeError(f"weights of shape {shape} have no fans", remedy="initialise biases with zeros")
     if len(shape) == 2:

@@ -29,3 +29,6 @@ def checked(layer: Any, check: Callable[..., Any], *args: Any) -> Any:
         return check(*args)
     except TinygradError as error:
         raise error.inside(type(layer).__name__) from None
+    except (TypeError, ValueError) as error:  # of NumPy, for what is no array
+        what = f"{type(layer).__name__}: {', '.join(map(repr, args))}: {error}"
+        raise ArgumentError(what, remedy="give each option as a number, or as a pair of them") from None

@@ -206,7 +206,7 @@ class Optimizer:
         own = self._own[group]
         before = {name: getattr(self, name) for name in own if hasattr(self, name)}
         for name, value in own.items():
-            super().__setattr__(name, value)
+            super().__setattr__(name, value)  # which turns nothing on in the other groups
         try:
             yield
         finally:
