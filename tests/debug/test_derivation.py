@@ -494,6 +494,32 @@ def test_operations_that_no_module_holds(own_operations, level):
     assert result.returncode == 0, result.stderr
 
 
+SUMMING = """\
+import tinygrad_sm as tg
+
+@tg.primitive(variadic=True, method=False)
+def squares(arrays, weight=2.0):
+    return weight * sum(a * a for a in arrays) + sum(arrays[1:], 1.0)
+
+@squares.vjp("arrays")
+def squares_vjp_arrays(g, out, position, arrays, weight=2.0):
+    return 2 * weight * g * arrays[position] + sum([g * (position > 0)])
+
+x = tg.Tensor([1.0, 2.0], requires_grad=True)
+y = tg.Tensor([3.0, 5.0], requires_grad=True)
+loss = squares([x, y], weight=0.5).sum()
+"""
+
+
+def test_sum_of_a_list_of_arrays_is_written_out_and_not_as_its_value(tmp_path):
+    names = lesson(tmp_path, SUMMING)
+    PRIMITIVES.pop("squares")
+    derived = debug.source(names["loss"])
+    names["loss"].backward()
+    assert_close(derived.run(), [names["x"].grad, names["y"].grad])
+    assert "0.5 * (x * x + y * y) + (1.0 + y)" in str(derived)
+
+
 BORROWING = """\
 import math
 import numpy as xp

@@ -364,6 +364,11 @@ class Opener(ast.NodeVisitor):
             return Term(plain(args[0].value), args[0].code)
         if isinstance(target, Primitive):
             return self.operation(target, args, options) if self.deep else self._as_code(function, args, options)
+        if target is sum and not is_literal(args[0]):
+            add = functools.partial(self._arithmetic, ast.Add())
+            return functools.reduce(
+                add, items_of(args[0]), args[1] if len(args) > 1 else options.get("start", fixed(0))
+            )
         if _is_metadata_call(target) or target in TAKES_APART:
             return _from_items(target, args, options)
         if _is_ours(target) and all(is_literal(term) for term in (*args, *options.values())):
