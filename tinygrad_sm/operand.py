@@ -141,7 +141,8 @@ class Operand(Methods):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         if self.requires_grad:
-            raise GradientError(f"np.asarray of a tensor {describe(self)} that carries a gradient", remedy=DETACH)
+            remedy = f"{DETACH}; of several in a list or tuple, as in out, state = lstm(x), take one, or tg.stack them"
+            raise GradientError(f"np.asarray of a tensor {describe(self)} that carries a gradient", remedy=remedy)
         return np.array(self.data, dtype=dtype, copy=copy)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -210,13 +211,7 @@ def as_array(value: Any, dtype: Any = None) -> Any:
     """
     if isinstance(value, Operand):
         return value if dtype is None else value.astype(dtype)
-    try:
-        return np.asarray(value, dtype=dtype)
-    except (GradientError, ValueError):
-        if not any(isinstance(each, Operand) for each in flat([value])):
-            raise
-        remedy = "take one of them, as in out, state = lstm(x), or join those of one shape by tg.stack"
-        raise DTypeError(f"a {type(value).__name__} of tensors is no array", remedy=remedy) from None
+    return np.asarray(value, dtype=dtype)
 
 
 def as_floating(value: Any) -> Any:
