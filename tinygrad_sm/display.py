@@ -10,7 +10,7 @@ import numpy as np
 
 def describe(value: Any) -> str:
     """Shape and dtype of an array, the repr of anything else: how arguments appear in messages."""
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
+    if hasattr(value, "shape") and hasattr(value, "dtype") and not isinstance(value, (type, np.integer)):
         return f"{value.shape} {value.dtype}"
     if isinstance(value, (list, tuple)) and any(hasattr(item, "shape") for item in value):
         return "[" + ", ".join(describe(item) for item in value) + "]"

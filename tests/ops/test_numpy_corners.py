@@ -6,7 +6,7 @@ import pytest
 import tinygrad_sm as tg
 import tinygrad_sm.nn.functional as F
 from tinygrad_sm import Tensor
-from tinygrad_sm.errors import ArgumentError, DTypeError, GradientError, ShapeError, TinygradError
+from tinygrad_sm.errors import ArgumentError, BoundsError, DTypeError, GradientError, ShapeError, TinygradError
 
 
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)])
@@ -186,3 +186,11 @@ def test_what_chooses_from_nothing_says_what_to_do(f):
     with pytest.raises(ShapeError, match=r"x \(2, 0\)") as caught:
         f(Tensor(np.ones((2, 0))), axis=1)
     assert "leave out empty arrays" in caught.value.remedy
+
+
+def test_types_and_positions_among_the_arguments_are_written_out():
+    x = Tensor([1.0, 2.0])
+    with pytest.raises(DTypeError, match=r"axis 0, keepdims <class 'numpy\.float32'>: "):
+        x.sum(0, np.float32)
+    with pytest.raises(BoundsError, match=r"axis np.int64\(3\): "):
+        x.sum(np.int64(3))

@@ -41,7 +41,7 @@ def reduce(losses: Array, reduction: str, count: float) -> Array:
         return total
     if reduction == "mean":
         return total / (count or 1)
-    raise ArgumentError(f"reduction={reduction!r}", remedy='pass "mean", "sum" or "none"')
+    raise ArgumentError(f"reduction={reduction!r}", remedy='pass "mean", "sum" or "none"; kl_div takes "batchmean" too')
 
 
 def spread(g: Array, reduction: str, count: float, axis: int | None = None) -> Array:
@@ -92,11 +92,11 @@ def wanted(
     classes = logits.shape[axis]
     along = tuple(-1 if i == axis else 1 for i in range(logits.ndim))
     check_options(classes, weight, label_smoothing)
-    smooth = label_smoothing / max(classes, 1)
+    smooth = label_smoothing / (classes or 1)
     per_class: Any = 1.0 if weight is None else as_type_of(logits, weight).reshape(along)
     if is_floating(target) and np.shape(target) == logits.shape:
         q = np.multiply(1 - label_smoothing, target) + smooth
-        return per_class * q, logits.size / max(classes, 1)
+        return per_class * q, logits.size / (classes or 1)
     labels = checked_labels(logits.shape, target, ignore_index)
     counts = np.expand_dims(labels != ignore_index, axis).astype(logits.dtype)
     one_hot = np.expand_dims(labels, axis) == np.arange(classes).reshape(along)
