@@ -5,8 +5,9 @@ import pytest
 
 import tinygrad_sm as tg
 import tinygrad_sm.nn.functional as F
-from tinygrad_sm import Tensor, nn
+from tinygrad_sm import Tensor, nn, optim
 from tinygrad_sm.engine.primitive import PRIMITIVES, primitive
+from tinygrad_sm.errors import ArgumentError
 from tinygrad_sm.ops.samples import Sample, normal
 
 RNG = np.random.default_rng(0)
@@ -67,6 +68,17 @@ def test_gradients_are_arrays_of_their_own():
     slopes[1][:] = 0
     np.testing.assert_array_equal(slopes[2], 2 * (A + B))
     np.testing.assert_array_equal(compiled(B)[1], 2 * B)
+
+
+def test_arguments_by_name_are_refused_with_what_to_write():
+    w = nn.Parameter(np.ones(3))
+    step = tg.compile_step(lambda x: ((w - x) ** 2).sum(), optim.SGD([w], lr=0.1))
+    for compiled in (step, tg.compile(tg.value_and_grad(lambda x: x.sum())), tg.compile(lambda x: x * 2)):
+        for _ in range(2):
+            with pytest.raises(ArgumentError, match=r"by position, not x=") as caught:
+                compiled(x=np.ones(3))
+            assert "in its place" in caught.value.remedy
+            compiled(np.ones(3))
 
 
 def test_numbers_to_differentiate_by():

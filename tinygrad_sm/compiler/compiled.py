@@ -197,6 +197,12 @@ class Compiled:
         lines += [f"runs as a call: {origin.op} ({origin.phase}): {why}" for origin, why in made.calls]
         return "\n".join([*lines, *made.executable.report])
 
+    def _refuse_named(self, named: Collection[str]) -> None:
+        """Refuse arguments by name: programs are found by the kinds of what stands in each place."""
+        given = ", ".join(f"{name}=" for name in named)
+        remedy = "pass it in its place, or close over what stays the same"
+        raise ArgumentError(f"{self.what} takes its arguments by position, not {given}", remedy=remedy)
+
     def has_program(self, *arguments: Any) -> bool:
         """Whether a call with such arguments runs a program that is made already; the first one runs the function."""
         return self._find(arguments) is not None

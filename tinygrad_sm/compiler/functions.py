@@ -35,7 +35,9 @@ class CompiledFunction(Compiled):
         if self.differentiated:
             self.inner, self.argnum = function.__wrapped__, function.argnum  # type: ignore[attr-defined]
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        if named:
+            self._refuse_named(named)
         given = self._numbers_as_arrays(arguments)
         made = self._find(given)
         if made is None:

@@ -54,7 +54,9 @@ class CompiledStep(Compiled):
         self.clip_value = clip_value
         self._moving: dict[str, None] = {}  # settings that were seen to change, such as a momentum that is cycled
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        if named:
+            self._refuse_named(named)
         made = self._find(arguments)
         if made is None:
             return self._first(arguments)
@@ -148,9 +150,10 @@ def compile_step(
 
     Args: loss_fn: from the arguments of a call (arrays or tensors) to a scalar tensor, or to (loss, others...);
     backend: "numpy", readable and bit for bit what the eager step computes, or "numba", fused loops, which needs the
-    extra `fast`; clip_norm, clip_value: bounds on the gradients, as `optim.clip_grad_norm` and `clip_grad_value` have
-    them. Returns a function that returns the loss as a number, and others as arrays. `.source` is its code, `.report()`
-    what is in it. Raises CaptureError where Python depends on values, GradientError for a parameter that is not used.
+    extra `fast` and computes the same up to rounding and the sign of zero (1 / 0 may be -inf); clip_norm, clip_value:
+    bounds on the gradients, as `optim.clip_grad_norm` and `clip_grad_value` have them. Returns a function of arguments
+    by position that returns the loss as a number, and others as arrays. `.source` is its code, `.report()` what is in
+    it. Raises CaptureError where Python depends on values, GradientError for a parameter that is not used.
 
     >>> import numpy as np
     >>> from tinygrad_sm import nn, optim
