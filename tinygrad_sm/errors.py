@@ -193,7 +193,7 @@ def from_rule(
     remedy = (
         "a rule returns a new array of its argument's shape: sum over what was broadcast, or declare elementwise=True"
     )
-    return RuleError(what, remedy=remedy if "returned shape" in message else "", where=where, module=module)
+    return RuleError(what, remedy=remedy if "the rule returned" in message else "", where=where, module=module)
 
 
 def no_gradient(asked: str, tensor: Any) -> GradientError:

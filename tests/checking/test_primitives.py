@@ -442,6 +442,13 @@ def rule_of_less_precision():
     return own(lambda x: x * 2, rule_x)
 
 
+def rule_without_a_return():
+    def rule_x(g, out, x):
+        g * 2  # noqa: B018
+
+    return own(lambda x: x * 2, rule_x)
+
+
 def rule_for_arrays_alone():
     def rule_x(g, out, x):
         return g * 3 * np.asarray(x) ** 2
@@ -497,6 +504,7 @@ CATALOGUE = {
     nothing_returned: (DTypeError, "own, sample 0: the forward returns None, which is no array", "return an array"),
     residual_that_is_not_returned: (ArgumentError, "the forward returns .* and no residual", "(out, residual)"),
     rule_of_less_precision: (DTypeError, "own, sample 0: rule_x returns float32 for arguments of float64", "astype"),
+    rule_without_a_return: (RuleError, "own, derivative for x: .*the rule returned None", "a rule returns a new array"),
     rule_for_arrays_alone: (RuleError, "own, derivative for x: .*np.asarray", "runs on arrays, and not on tensors"),
     wrong_in_the_second_sample_alone: (GradcheckError, "own, sample 1: the gradient for argument 0", "transposed"),
 }
