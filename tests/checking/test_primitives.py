@@ -444,7 +444,7 @@ def rule_of_less_precision():
 
 def rule_without_a_return():
     def rule_x(g, out, x):
-        g * 2  # noqa: B018
+        g * 2
 
     return own(lambda x: x * 2, rule_x)
 
