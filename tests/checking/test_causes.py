@@ -52,6 +52,12 @@ def test_transposition_of_a_square_matrix_and_of_a_rectangle():
     assert "transposed" not in likely_cause(RIGHT.T + 1, RIGHT)
 
 
+def test_zeros_among_right_values():
+    holes = np.where(np.arange(RIGHT.size).reshape(RIGHT.shape) % 3 == 1, 0, RIGHT)
+    assert likely_cause(holes, RIGHT).startswith("it is zero there and right elsewhere")
+    assert likely_cause(holes + 1, RIGHT) == ""
+
+
 def test_nothing_can_be_said_where_everything_should_be_zero():
     assert likely_cause(RIGHT, 0 * RIGHT) == ""
 

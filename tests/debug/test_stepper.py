@@ -507,6 +507,13 @@ def test_check_finds_a_wrong_rule_and_its_cause(wrong_op, capsys):
     assert "-> the sign is wrong" in shown
 
 
+def test_check_says_what_a_gradient_may_be_stopped_by(capsys):
+    embedding = nn.Embedding(4, 2, padding_idx=0, generator=np.random.default_rng(0))
+    shown = " ".join(said(capsys, embedding(np.array([0, 1, 2])).sum(), "n; check")[1].split())
+    assert "DIFFERS in 2" in shown
+    assert "stopped on purpose, as by padding_idx" in shown
+
+
 def test_cmp_holds_ones_own_derivation_against_the_real_one(lesson, capsys):
     commands = [
         "n",

@@ -31,12 +31,7 @@ def likely_cause(got: Any, expected: Any, rtol: float = 1e-3) -> str:
         return "the sign is wrong"
     if got.ndim == 2 and _close(got.T, expected, rtol):
         return "it is transposed"
-    factor = _cause_of_factor(got, expected, rtol)
-    if factor:
-        return factor
-    if got.size > 1 and np.ptp(got) == 0:
-        return "it is the same everywhere: the incoming cotangent was not used"
-    return ""
+    return _cause_of_factor(got, expected, rtol) or _cause_of_part(got, expected, rtol)
 
 
 def _cause_of_shape(got: Any, expected: Any, rtol: float) -> str:
@@ -60,6 +55,14 @@ def _cause_of_factor(got: Any, expected: Any, rtol: float) -> str:
             return "it is half of what it should be: a contribution was overwritten, or a factor 2 is missing"
         size = f"{ratio:.4g} times too large" if abs(ratio) > 1 else f"{1 / ratio:.4g} times too small"
         return f"a factor is missing: everything is {size} (1/N?)"
+    return ""
+
+
+def _cause_of_part(got: Any, expected: Any, rtol: float) -> str:
+    if got.size > 1 and np.ptp(got) == 0:
+        return "it is the same everywhere: the incoming cotangent was not used"
+    if _close(got, np.where(got == 0, 0, expected), rtol):
+        return "it is zero there and right elsewhere: a contribution is lost, or stopped on purpose, as by padding_idx"
     return ""
 
 
