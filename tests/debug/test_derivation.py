@@ -520,6 +520,15 @@ def test_sum_of_a_list_of_arrays_is_written_out_and_not_as_its_value(tmp_path):
     assert "0.5 * (x * x + y * y) + (1.0 + y)" in str(derived)
 
 
+@pytest.mark.parametrize("loss", [F.huber_loss, F.smooth_l1_loss])
+def test_masks_of_an_opened_loss_follow_the_data(loss):
+    x = Tensor([0.5, 2.0], requires_grad=True, name="x")
+    script = str(debug.source(loss(x, np.zeros(2))))
+    names = {}
+    exec(script.replace("[0.5, 2. ]", "[-3.0, 0.25]"), names)
+    np.testing.assert_allclose(names["gradients"]["x"], [-0.5, 0.125])  # a literal mask gives -1.5 and 0.5
+
+
 BORROWING = """\
 import math
 import numpy as xp

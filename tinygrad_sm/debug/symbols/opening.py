@@ -493,8 +493,9 @@ class Opener(ast.NodeVisitor):
             return list(args)
         named = [term if is_recorded(term.value) else self.assign("constant", term) for term in args]
         for term in named:
-            if isinstance(term.value, np.ndarray | float) and isinstance(term.code, ast.Name):
-                self.constants[id(term.value)] = term.code, term.value
+            value = None if is_recorded(term.value) else plain(term.value)  # a mask made from tensors is one itself
+            if isinstance(value, np.ndarray | float) and isinstance(term.code, ast.Name):
+                self.constants[id(value)] = term.code, value
         return named
 
     def _made(self, value: Any, code: Code, known: bool = False) -> Term:
