@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import tinygrad_sm as tg
-from tinygrad_sm import errors, nn
+from tinygrad_sm import debug, errors, nn
 from tinygrad_sm.errors import ArgumentError, ShapeError, TinygradError
 
 KINDS = [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, TinygradError)]
@@ -87,16 +87,37 @@ def test_an_error_inside_of_a_model_names_the_path_of_the_layer_beside_the_users
     assert ", in " not in str(outside.value)
 
 
-def test_an_error_raised_in_backward_names_the_layer_that_recorded_the_operation():
+@pytest.mark.parametrize("reader", [tg.Tensor.backward, debug.source])
+def test_a_stale_value_is_told_with_the_layer_that_recorded_it(reader):
     model = nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.Tanh(), nn.Linear(4, 3)))
     loss = model(np.ones((2, 4))).sum()
     with tg.no_grad():
         model[1][1].weight *= 2
     with pytest.raises(errors.StaleValueError) as caught:
-        loss.backward()
+        reader(loss)
     place, source = str(caught.value).splitlines()[1:3]
     assert place.endswith(", in 1.1.Linear")
     assert source.strip() == "loss = model(np.ones((2, 4))).sum()"
+
+
+def test_a_rule_that_fails_is_told_with_the_layer_that_recorded_it(monkeypatch):
+    def broken(g, out, x):
+        return g.sum()
+
+    loss = nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.Tanh()))(np.ones((2, 4))).sum()
+    monkeypatch.setitem(tg.tanh.rules, "x", broken)
+    with pytest.raises(errors.RuleError, match=r", in 1\.0\.Tanh\n"):
+        loss.backward()
+    monkeypatch.undo()
+    with debug.numerics(), pytest.raises(errors.NonFiniteError, match=r", in 1\.Roots\n"):
+        nn.Sequential(nn.ReLU(), Roots())(tg.Tensor(-np.ones(3), requires_grad=True)).sum().backward()
+
+
+class Roots(nn.Module):
+    """Square roots, whose slope at zero is infinite."""
+
+    def forward(self, x):
+        return x.sqrt()
 
 
 def test_lengths_that_do_not_fit_in_a_product_are_named_in_words():
