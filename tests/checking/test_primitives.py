@@ -442,6 +442,20 @@ def rule_of_less_precision():
     return own(lambda x: x * 2, rule_x)
 
 
+def sample_on_a_kink():
+    def rule_x(g, out, x):
+        return g * (x > 0)
+
+    return own(lambda x: np.maximum(x, 0), rule_x, samples=[Sample(np.array([0.0, 1.0, -2.0]))])
+
+
+def sample_on_a_kink_that_is_a_jump_of_the_slope():
+    def rule_x(g, out, x):
+        return g * np.sign(x)
+
+    return own(lambda x: np.abs(x), rule_x, samples=[Sample(np.array([0.0, 1.0, -2.0]))])
+
+
 def rule_without_a_return():
     def rule_x(g, out, x):
         g * 2
@@ -504,6 +518,8 @@ CATALOGUE = {
     nothing_returned: (DTypeError, "own, sample 0: the forward returns None, which is no array", "return an array"),
     residual_that_is_not_returned: (ArgumentError, "the forward returns .* and no residual", "(out, residual)"),
     rule_of_less_precision: (DTypeError, "own, sample 0: rule_x returns float32 for arguments of float64", "astype"),
+    sample_on_a_kink: (GradcheckError, r"own, sample 0: .* at \(0,\)", "a kink or a jump there"),
+    sample_on_a_kink_that_is_a_jump_of_the_slope: (GradcheckError, "derivative of own", "a kink or a jump there"),
     rule_without_a_return: (RuleError, "own, derivative for x: .*the rule returned None", "a rule returns a new array"),
     rule_for_arrays_alone: (RuleError, "own, derivative for x: .*np.asarray", "runs on arrays, and not on tensors"),
     wrong_in_the_second_sample_alone: (GradcheckError, "own, sample 1: the gradient for argument 0", "transposed"),

@@ -54,6 +54,9 @@ def gradcheck(
             if not np.allclose(slope, expected, rtol, atol):
                 unused = np.array_equal(got.data, negative.data) and got.data.any()
                 cause = "the incoming cotangent was not used" if unused else likely_cause(slope, expected)
+                worst = _worst(slope, expected, atol, rtol)
+                if _has_kink(scalar, values, i, worst, eps):
+                    cause = "the function has a kink or a jump there, where no slope is right: choose other values"
                 raise GradcheckError(_difference(f, i, slope, expected, atol, rtol), remedy=cause)
     if order > 1:
 
@@ -97,20 +100,38 @@ def _central_differences(scalar: Callable[..., float], values: Sequence[Any], i:
     """The derivative of a scalar function with respect to every element of one argument."""
     slope = np.empty_like(values[i])
     for position in np.ndindex(values[i].shape):
-        sides = []
-        for step in (eps, -eps):
-            moved = values[i].copy()
-            moved[position] += step
-            sides.append(scalar(*values[:i], moved, *values[i + 1 :]))
-        slope[position] = (sides[0] - sides[1]) / (2 * eps)
+        right, left = (scalar(*_moved(values, i, position, step)) for step in (eps, -eps))
+        slope[position] = (right - left) / (2 * eps)
     return slope
+
+
+def _moved(values: Sequence[Any], i: int, position: tuple[int, ...], step: float) -> list[Any]:
+    """The arguments with one element of one of them a step further."""
+    array = values[i].copy()
+    array[position] += step
+    return [*values[:i], array, *values[i + 1 :]]
+
+
+def _has_kink(
+    scalar: Callable[..., float], values: Sequence[Any], i: int, position: tuple[int, ...], eps: float
+) -> bool:
+    """Whether the slopes to the left and to the right of an element differ, or grow as the step shrinks."""
+    here = scalar(*values)
+    slopes = [(scalar(*_moved(values, i, position, step)) - here) / step for step in (-eps, eps, 10 * eps)]
+    return max(slopes) - min(slopes) > 1e-3 + 1e-2 * max(map(abs, slopes))
+
+
+def _worst(got: Any, expected: Any, atol: float, rtol: float) -> tuple[int, ...]:
+    """The position of the element that is wrong by most."""
+    wrong = ~np.isclose(got, expected, rtol, atol)
+    distance = np.where(wrong, np.nan_to_num(np.abs(got - expected), nan=np.inf), -1)
+    return tuple(int(i) for i in np.unravel_index(np.argmax(distance), distance.shape))
 
 
 def _difference(f: Callable[..., Any], i: int, got: Any, expected: Any, atol: float, rtol: float) -> str:
     """Which elements of the gradient for an argument are wrong, and by how much the worst of them."""
     wrong = ~np.isclose(got, expected, rtol, atol)
-    distance = np.where(wrong, np.nan_to_num(np.abs(got - expected), nan=np.inf), -1)
-    worst = tuple(int(i) for i in np.unravel_index(np.argmax(distance), distance.shape))
+    worst = _worst(got, expected, atol, rtol)
     names = _parameters(f)
     argument = f"argument {i} ({names[i]})" if i < len(names) else f"argument {i}"
     return (
