@@ -431,14 +431,19 @@ def focal_loss_vjp_logits(
     q, count = wanted(logits, target, alpha, ignore_index)
     p = softmax(logits, axis)
     log_p = np.sum(np.where(q == 0, 0, log_softmax(logits, axis)), axis=axis, keepdims=True)  # of the right class
+    slope = _focal_slope(log_p, gamma)
+    slope = np.where(np.sum(p, axis=axis, keepdims=True) > 0, slope, 0)  # a fully masked row has no gradient
+    weight = spread(g, reduction, count, axis) * np.sum(q, axis=axis, keepdims=True)
+    return weight * slope * (np.not_equal(q, 0) - p)
+
+
+def _focal_slope(log_p: Array, gamma: float) -> Array:
+    """The derivative of -(1 - p)**gamma log(p) in log(p)."""
     rest = -np.expm1(log_p)  # 1 - p
     p_log_p = np.exp(log_p) * np.maximum(log_p, -1000)  # 0 where p is
     nonzero = np.where(rest == 0, 1, rest)
     fading = np.where(rest == 0, 0.0**gamma, np.power(nonzero, gamma))  # flat at 0, where a power below 1 is steep
-    slope = fading * (gamma * p_log_p / nonzero - 1)  # in log p
-    slope = np.where(np.sum(p, axis=axis, keepdims=True) > 0, slope, 0)  # a fully masked row has no gradient
-    weight = spread(g, reduction, count, axis) * np.sum(q, axis=axis, keepdims=True)
-    return weight * slope * (np.not_equal(q, 0) - p)
+    return fading * (gamma * p_log_p / nonzero - 1)
 
 
 @focal_loss.textbook
