@@ -423,6 +423,11 @@ def test_label_out_of_range_among_several_axes_is_named_with_its_place():
     refused(TargetError, r"class 5 at position \(1, 0\)", "", F.cross_entropy, np.zeros((2, 3, 2)), target)
 
 
+def test_classes_that_stand_last_in_sequences_are_told_where_they_belong():
+    remedy = "classes stand on axis 1: pass logits.reshape(-1, 3) and target.reshape(-1)"
+    refused(TargetError, r"target \(2, 5\)", remedy, F.cross_entropy, np.zeros((2, 5, 3)), np.zeros((2, 5), int))
+
+
 def test_label_out_of_range_is_refused_in_every_path():
     bad = np.array([0, 1, 2, 3])
     for options in ({}, {"weight": W}, {"label_smoothing": 0.1}, {"ignore_index": 0}, {"reduction": "none"}):

@@ -62,6 +62,9 @@ def checked_labels(shape: tuple[int, ...], target: Any, ignore_index: int | None
             raise TargetError(problem, remedy=f"drop the last axis: target[..., 0] has the shape {expected} wanted")
         if labels.shape == shape:
             raise TargetError(problem, remedy="one-hot or probability targets are floating: target.astype(float)")
+        if labels.shape == shape[:-1]:
+            remedy = f"classes stand on axis {axis}: pass logits.reshape(-1, {shape[-1]}) and target.reshape(-1)"
+            raise TargetError(problem, remedy=remedy)
         raise TargetError(problem, remedy=f"class labels have shape {expected}, probabilities {shape}")
     if labels.dtype.kind not in "iu":
         raise TargetError(problem, remedy="class labels are integers: target.astype(int)")
