@@ -52,6 +52,12 @@ def press(page, button):
     page.click(f"#{button}", force=True)
 
 
+def stop_clock(page):
+    """From here on only `page.clock.run_for` moves the page's clock; one that is merely installed goes on by itself."""
+    page.clock.install(time=0)
+    page.clock.pause_at(3_600_000)
+
+
 def wait_until(page, expression):
     """Wait for an expression to be true. `page.wait_for_function` is forbidden by the policy of the page itself."""
     for _ in range(100):

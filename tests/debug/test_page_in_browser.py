@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from browsing import figures, opened, overflow, press, started, step_shown, table, wait_until
+from browsing import figures, opened, overflow, press, started, step_shown, stop_clock, table, wait_until
 from pages import data_of, mlp, op_samples, small
 
 import tinygrad_sm as tg
@@ -77,8 +77,7 @@ def test_the_slider_moves_by_mouse_and_by_keys(browser, shown):
 
 def test_play_goes_on_by_itself_to_the_end_and_pause_stops_it(browser, shown):
     with opened(browser, shown[0]) as page:
-        page.clock.install(time=0)
-        page.clock.pause_at(3_600_000)  # an installed clock goes on by itself; from here on only run_for moves it
+        stop_clock(page)
         page.select_option("#speed", "400")
         press(page, "play")
         assert page.get_attribute("#play", "aria-label") == "Pause"
@@ -508,7 +507,7 @@ def test_markup_in_the_code_and_in_names_stays_text(browser, tmp_path):
 
 def test_space_plays_from_the_slider_too_and_held_down_it_plays_once(browser, shown):
     with opened(browser, shown[0]) as page:
-        page.clock.install()
+        stop_clock(page)
         page.focus("#slider")
         for _ in range(2):  # the second is the repetition of a key that is held
             page.keyboard.down(" ")
