@@ -57,7 +57,7 @@ def gradcheck(
                 worst = _worst(slope, expected, atol, rtol)
                 if _has_kink(scalar, values, i, worst, eps):
                     cause = "the function has a kink or a jump there, where no slope is right: choose other values"
-                raise GradcheckError(_difference(f, i, slope, expected, atol, rtol), remedy=cause)
+                raise GradcheckError(_difference(f, i, slope, expected, atol, rtol, worst), remedy=cause)
     if order > 1:
 
         def first_order(*operands: Any) -> Any:
@@ -128,10 +128,11 @@ def _worst(got: Any, expected: Any, atol: float, rtol: float) -> tuple[int, ...]
     return tuple(int(i) for i in np.unravel_index(np.argmax(distance), distance.shape))
 
 
-def _difference(f: Callable[..., Any], i: int, got: Any, expected: Any, atol: float, rtol: float) -> str:
+def _difference(
+    f: Callable[..., Any], i: int, got: Any, expected: Any, atol: float, rtol: float, worst: tuple[int, ...]
+) -> str:
     """Which elements of the gradient for an argument are wrong, and by how much the worst of them."""
     wrong = ~np.isclose(got, expected, rtol, atol)
-    worst = _worst(got, expected, atol, rtol)
     names = _parameters(f)
     argument = f"argument {i} ({names[i]})" if i < len(names) else f"argument {i}"
     return (

@@ -76,6 +76,7 @@ from tinygrad_sm.ops.normalisation import (
     new_statistics,
 )
 from tinygrad_sm.ops.normalisation import batch_norm as batch_norm_in_training
+from tinygrad_sm.ops.windows import only
 from tinygrad_sm.randomness import generator_or_default
 
 __all__ = [
@@ -336,8 +337,8 @@ def max_pool1d(x: Any, kernel_size: int, stride: int | None = None, padding: int
     array([[[5., 2.]]])
     """
     rows = np.expand_dims(as_array(x), -2)
-    size, step = (1, _only(kernel_size)), (1, _only(kernel_size if stride is None else stride))
-    return np.squeeze(max_pool2d(rows, size, step, (0, _only(padding)), (1, _only(dilation))), -2)
+    size, step, pads = _of_one_row(kernel_size, stride, padding)
+    return np.squeeze(max_pool2d(rows, size, step, pads, (1, only(dilation, "dilation"))), -2)
 
 
 def avg_pool1d(
@@ -349,12 +350,11 @@ def avg_pool1d(
     array([[[3., 2.]]])
     """
     rows = np.expand_dims(as_array(x), -2)
-    size, step = (1, _only(kernel_size)), (1, _only(kernel_size if stride is None else stride))
-    return np.squeeze(avg_pool2d(rows, size, step, (0, _only(padding)), count_include_pad=count_include_pad), -2)
+    size, step, pads = _of_one_row(kernel_size, stride, padding)
+    return np.squeeze(avg_pool2d(rows, size, step, pads, count_include_pad=count_include_pad), -2)
 
 
-def _only(value: Any) -> Any:
-    """The number in a sequence of one, as PyTorch takes it where there is one axis."""
-    if np.size(value) != 1:
-        raise ArgumentError(f"{value!r} for a single axis", remedy="give one number")
-    return value[0] if np.ndim(value) else value
+def _of_one_row(kernel_size: Any, stride: Any, padding: Any) -> tuple[Any, Any, Any]:
+    """The options of a pool along one axis, as those of images with a single row."""
+    size = 1, only(kernel_size, "kernel_size")
+    return size, size if stride is None else (1, only(stride, "stride")), (0, only(padding, "padding"))

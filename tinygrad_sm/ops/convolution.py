@@ -27,6 +27,7 @@ from tinygrad_sm.ops.windows import (
     counts,
     extent,
     fitted,
+    only,
     paddings,
     pair,
     selection,
@@ -475,17 +476,10 @@ def conv1d_textbook(
 
 def _one_row(stride: Any, padding: Any, dilation: Any, length: int) -> tuple[Pair, Padding, Pair]:
     """The options of a convolution along one axis, as those of images with a single row."""
-    for name, value in (("stride", stride), ("padding", padding), ("dilation", dilation)):
-        if np.size(value) != 1:
-            raise ArgumentError(f"{name}={value!r}", remedy="give one number: there is one axis")
-    if not isinstance(padding, str):
-        padding = (0, _only(padding))
-    strides, dilations = (1, _only(stride)), (1, _only(dilation))
-    return strides, paddings(padding, (1, length), strides, dilations), dilations
-
-
-def _only(value: Any) -> Any:
-    return value[0] if np.ndim(value) else value
+    strides = (1, only(stride, "stride"))
+    pads = padding if isinstance(padding, str) else (0, only(padding, "padding"))
+    dilations = (1, only(dilation, "dilation"))
+    return strides, paddings(pads, (1, length), strides, dilations), dilations
 
 
 def _columns(

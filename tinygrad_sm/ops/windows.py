@@ -19,6 +19,13 @@ Padding: TypeAlias = tuple[Pair, Pair]  # before and after, of each axis; less t
 Shift: TypeAlias = "tuple[tuple[Any, ...], tuple[Any, ...]]"
 
 
+def only(value: Any, name: str) -> Any:
+    """The number in a sequence of one, as PyTorch takes it where there is one axis."""
+    if np.size(value) != 1:
+        raise ArgumentError(f"{name}={value!r}", remedy="give one number: there is one axis")
+    return value[0] if np.ndim(value) else value
+
+
 def pair(value: Any, name: str, least: int = 1) -> Pair:
     """An option given as a number for both axes, or as one for each."""
     values = tuple(value) if np.ndim(value) == 1 else (value, value)

@@ -10,7 +10,7 @@ import bisect
 import math
 import operator
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -313,7 +313,7 @@ class OneCycleLR(Schedule):
             raise ArgumentError(f"OneCycleLR: {given}", remedy="pass 0 <= base_momentum <= max_momentum < 1")
         self.total_steps = _count("OneCycleLR", "total_steps", total_steps)
         _for_groups("OneCycleLR", "max_lr", max_lr, optimizer)
-        self.max_lr = tuple(max_lr) if isinstance(max_lr, (list, tuple)) else float(cast(float, max_lr))
+        self.max_lr = _one_or_each(max_lr)
         self.anneal_strategy = anneal_strategy
         self.cycle_momentum = cycle_momentum
         self.moves = ("lr", "momentum", "betas") if cycle_momentum else ("lr",)
@@ -433,7 +433,7 @@ class ReduceLROnPlateau(Schedule):
         self.threshold_mode = threshold_mode
         self.cooldown = _count(name, "cooldown", cooldown, 0)
         _for_groups(name, "min_lr", min_lr, optimizer)
-        self.min_lr = tuple(min_lr) if isinstance(min_lr, (list, tuple)) else float(cast(float, min_lr))
+        self.min_lr = _one_or_each(min_lr)
         self.eps = eps
         super().__init__(optimizer, per_step=per_step)
 
@@ -584,6 +584,11 @@ def _factor(owner: str, name: str, value: Any) -> float:
 
 def _as_lists(value: Any) -> Any:
     return [_as_lists(each) for each in value] if isinstance(value, tuple) else value
+
+
+def _one_or_each(value: Any) -> float | tuple[float, ...]:
+    """A setting that `_for_groups` found right, as it was given: one number is that of groups added later too."""
+    return tuple(value) if isinstance(value, (list, tuple)) else float(value)
 
 
 def _for_groups(owner: str, name: str, value: Any, optimizer: Any) -> tuple[float, ...]:
