@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_sm.engine.primitive import Array, primitive
 from tinygrad_sm.errors import ShapeError
-from tinygrad_sm.operand import as_array, as_floating
+from tinygrad_sm.operand import as_floating
 from tinygrad_sm.ops.samples import Sample, normal
 
 ALONG_AXIS = [Sample(normal(2, 3)), Sample(normal(2, 3), axis=0), Sample(normal(2, 3, 2), axis=-2)]
@@ -62,7 +62,7 @@ def logcumsumexp(x: Array, axis: int = -1) -> Array:
     >>> logcumsumexp(np.array([-np.inf, 1000.0, 1000.0]))
     array([         -inf, 1000.        , 1000.69314718])
     """
-    return np.logaddexp.accumulate(as_floating(as_array(x)), axis=axis)
+    return np.logaddexp.accumulate(as_floating(x), axis=axis)
 
 
 @logcumsumexp.vjp("x")
